@@ -1,0 +1,23 @@
+//! The words and numbers of the documentation, each in one place.
+//!
+//! This crate reads no clock, does no I/O and awaits nothing, so it cannot fail for outside reasons.
+//! Time and randomness are arguments.
+
+pub mod account;
+pub mod answer;
+pub mod country;
+pub mod credit;
+pub mod endpoint;
+pub mod header;
+pub mod id;
+pub mod key;
+pub mod log;
+pub mod plan;
+pub mod problem;
+pub mod question;
+pub mod retry;
+pub mod standing;
+pub mod state;
+pub mod time;
+pub mod validate;
+pub mod window;

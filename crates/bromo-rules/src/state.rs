@@ -1,0 +1,1 @@
+//! The states of the United States (contract section 9.2).
