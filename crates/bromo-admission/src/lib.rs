@@ -1,1 +1,89 @@
-//! Who may start now.
+//! Who may start now: rate, slots and credit hold of one request, decided in one atomic step.
+//!
+//! A backend that cannot decide answers [`AdmissionError`], which becomes a 503 (promise S5): never
+//! "no limit". Nothing here knows of HTTP, stores or providers.
+
+mod ask;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod local;
+mod permit;
+mod reply;
+mod sync;
+
+use bromo_rules::id::AccountId;
+use bromo_rules::standing::{SlotStanding, Standing};
+
+pub use ask::{Ask, Facts, ROUTES_MAX, RouteIndex, Want};
+pub use local::Local;
+pub use permit::{Permit, Settled};
+pub use reply::Reply;
+
+/// What one decision came to. Every outcome but [`Decision::Stale`] counted one request in its rate
+/// window and carries the standing it was decided on.
+#[derive(Debug)]
+pub enum Decision {
+    /// No slot was asked for, and the window had room.
+    Counted(Standing),
+    /// A slot and the hold are taken; the standing counts them.
+    Admitted(Standing, Permit),
+    /// Nothing is held.
+    Denied(Standing, Denial),
+    /// The ask was made on an older version of the account: read it once more and ask again. Nothing was
+    /// counted.
+    Stale,
+}
+
+/// Why nothing may start. Where several reasons hold, the first in this order is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// The rate window is used up.
+    Rate,
+    /// The balance does not cover the price; `held` if it would, were other work not holding it.
+    Credits {
+        /// Work in progress holds what is missing.
+        held: bool,
+    },
+    /// All slots are in use.
+    Slots {
+        /// When one is likely to be free, in whole seconds, 1 to 30.
+        retry_after_s: u32,
+    },
+}
+
+/// No decision could be made: the store of counts is out of reach.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("admission out of reach: {reason}")]
+pub struct AdmissionError {
+    /// For the log.
+    pub reason: String,
+}
+
+/// The counts of one account, for metrics and pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Whose.
+    pub account: AccountId,
+    /// Its slots.
+    pub slots: SlotStanding,
+}
+
+/// Decides, and keeps the counts it decides on.
+pub trait Admission: Send + Sync {
+    /// Decides on one request: rate, then credits, then slots.
+    ///
+    /// Source: docs/concurrency.md#the-decision
+    fn admit<'a>(&'a self, ask: &'a Ask) -> Reply<'a, Result<Decision, AdmissionError>>;
+
+    /// Puts a changed account in force: a later ask on an older version is [`Decision::Stale`].
+    fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>>;
+
+    /// The credits that an account's running work holds.
+    fn held(&self, account: AccountId) -> Reply<'_, Result<bromo_rules::credit::Credits, AdmissionError>>;
+
+    /// The counts of every account that this node has seen.
+    fn usage(&self) -> Vec<Usage>;
+
+    /// Slots that a sweep had to free because their release was lost. Must stay 0.
+    fn repairs(&self) -> u64;
+}

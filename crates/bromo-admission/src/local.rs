@@ -1,0 +1,252 @@
+//! Counts in this process: exact for one node, and nothing to wait for.
+//!
+//! One small struct an account, one a key, each behind its own mutex that is held for arithmetic alone
+//! (window first, then account). After an account's first request nothing is allocated.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use bromo_rules::credit::Credits;
+use bromo_rules::id::{AccountId, KeyId};
+use bromo_rules::standing::{RateStanding, SlotStanding, Standing};
+use bromo_rules::time::Timestamp;
+use bromo_rules::window::Window;
+
+use crate::ask::{Ask, Facts, ROUTES_MAX, Want};
+use crate::permit::{Home, Lease, Permit, Settled};
+use crate::reply::Reply;
+use crate::sync::{Mutex, RwLock, lock};
+use crate::{Admission, AdmissionError, Decision, Denial, Usage};
+
+type Map<K, V> = RwLock<HashMap<K, Arc<V>, foldhash::fast::RandomState>>;
+
+/// Room for running calls that an account gets at once; larger plans grow into theirs.
+const RESERVE_MAX: u32 = 4096;
+/// Retry-After is at least and at most this many seconds.
+const RETRY_AFTER_S: std::ops::RangeInclusive<i64> = 1..=30;
+
+/// Admission for one node.
+#[derive(Default)]
+pub struct Local {
+    accounts: Map<AccountId, Seat>,
+}
+
+/// One account and the windows of its keys.
+struct Seat {
+    account: AccountId,
+    counts: Mutex<Counts>,
+    windows: Map<KeyId, KeyWindows>,
+}
+
+struct KeyWindows([Mutex<Window>; ROUTES_MAX]);
+
+struct Counts {
+    version: u64,
+    slots: u32,
+    balance: Credits,
+    ledger_seq: u64,
+    held: Credits,
+    /// Running calls by lease; none where a place is free.
+    running: Vec<Option<Running>>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Running {
+    hold: Credits,
+    usually_ends: Timestamp,
+}
+
+impl Local {
+    /// No account, nothing running.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn seat(&self, facts: &Facts) -> Arc<Seat> {
+        lookup_or_insert(&self.accounts, facts.account, || Seat {
+            account: facts.account,
+            counts: Mutex::new(Counts::new(facts)),
+            windows: Map::default(),
+        })
+    }
+
+    fn decide(&self, ask: &Ask) -> Decision {
+        let seat = self.seat(&ask.facts);
+        let windows = lookup_or_insert(&seat.windows, ask.key, KeyWindows::default);
+        let mut window = lock(&windows.0[ask.route.get()]);
+        let mut counts = lock(&seat.counts);
+        if ask.facts.version < counts.version {
+            return Decision::Stale;
+        }
+        counts.learn(&ask.facts);
+        let rate = match window.take(ask.rate, ask.now) {
+            Ok(rate) => rate,
+            Err(rate) => return Decision::Denied(counts.standing(rate), Denial::Rate),
+        };
+        let Some(want) = ask.want else { return Decision::Counted(counts.standing(rate)) };
+        match counts.take(want, ask.now) {
+            Ok(lease) => {
+                let standing = counts.standing(rate);
+                drop(counts);
+                Decision::Admitted(standing, Permit::new(seat, lease))
+            }
+            Err(denial) => Decision::Denied(counts.standing(rate), denial),
+        }
+    }
+
+    fn lookup(&self, account: AccountId) -> Option<Arc<Seat>> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&account).cloned()
+    }
+}
+
+impl Admission for Local {
+    fn admit<'a>(&'a self, ask: &'a Ask) -> Reply<'a, Result<Decision, AdmissionError>> {
+        Reply::now(Ok(self.decide(ask)))
+    }
+
+    fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>> {
+        // Kept for an account that has asked for nothing yet too: older copies of it may be cached.
+        let seat = self.seat(&facts);
+        lock(&seat.counts).learn(&facts);
+        Reply::now(Ok(()))
+    }
+
+    fn held(&self, account: AccountId) -> Reply<'_, Result<Credits, AdmissionError>> {
+        Reply::now(Ok(self.lookup(account).map_or(Credits::ZERO, |seat| lock(&seat.counts).held)))
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        let seats: Vec<_> =
+            self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        seats.iter().map(|seat| Usage { account: seat.account, slots: lock(&seat.counts).slots() }).collect()
+    }
+
+    fn repairs(&self) -> u64 {
+        0 // A permit in this process cannot be lost: dropping it is its release.
+    }
+}
+
+impl Home for Seat {
+    fn release(self: Arc<Self>, lease: Lease, settled: Option<Settled>) -> Reply<'static, ()> {
+        lock(&self.counts).give_back(lease, settled);
+        Reply::now(())
+    }
+}
+
+impl Counts {
+    fn new(facts: &Facts) -> Self {
+        let room = facts.slots.min(RESERVE_MAX) as usize;
+        Self {
+            version: facts.version,
+            slots: facts.slots,
+            balance: facts.balance,
+            ledger_seq: facts.ledger_seq,
+            held: Credits::ZERO,
+            running: Vec::with_capacity(room),
+            free: Vec::with_capacity(room),
+        }
+    }
+
+    /// Keeps what is newer. Limits go by the account's version, balances by their place in the ledger.
+    fn learn(&mut self, facts: &Facts) {
+        if facts.version > self.version {
+            self.version = facts.version;
+            self.slots = facts.slots;
+        }
+        self.settle(Settled { balance: facts.balance, ledger_seq: facts.ledger_seq });
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        if settled.ledger_seq > self.ledger_seq {
+            self.ledger_seq = settled.ledger_seq;
+            self.balance = settled.balance;
+        }
+    }
+
+    fn take(&mut self, want: Want, now: Timestamp) -> Result<Lease, Denial> {
+        if self.balance - self.held < want.hold {
+            return Err(Denial::Credits { held: self.balance >= want.hold });
+        }
+        if self.in_use() >= self.slots {
+            return Err(Denial::Slots { retry_after_s: self.retry_after_s(now) });
+        }
+        let running = Some(Running { hold: want.hold, usually_ends: want.usually_ends });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.running.push(None);
+            // `free` must never grow at a release: it has room for every place.
+            self.free.reserve(self.running.len() - self.free.len());
+            in_u32(self.running.len() - 1)
+        });
+        self.running[place as usize] = running;
+        self.held += want.hold;
+        Ok(Lease(u64::from(place)))
+    }
+
+    fn give_back(&mut self, lease: Lease, settled: Option<Settled>) {
+        let place = usize::try_from(lease.0).ok().and_then(|place| self.running.get_mut(place));
+        if let Some(running) = place.and_then(Option::take) {
+            self.held = self.held - running.hold;
+            self.free.push(u32::try_from(lease.0).unwrap_or(u32::MAX));
+        }
+        if let Some(settled) = settled {
+            self.settle(settled);
+        }
+    }
+
+    fn in_use(&self) -> u32 {
+        in_u32(self.running.len() - self.free.len())
+    }
+
+    fn slots(&self) -> SlotStanding {
+        SlotStanding { limit: self.slots, current: self.in_use() }
+    }
+
+    fn standing(&self, rate: RateStanding) -> Standing {
+        Standing { rate, slots: self.slots(), balance: self.balance }
+    }
+
+    /// When the first of the running calls is likely to end. One that takes longer than usual may end
+    /// any moment.
+    fn retry_after_s(&self, now: Timestamp) -> u32 {
+        let first = self.running.iter().flatten().map(|running| running.usually_ends).min();
+        let wait_ms = first.map_or(0, |ends| ends.millis() - now.millis());
+        let seconds = wait_ms.saturating_add(999).div_euclid(1000);
+        u32::try_from(seconds.clamp(*RETRY_AFTER_S.start(), *RETRY_AFTER_S.end())).unwrap_or(1)
+    }
+}
+
+impl Default for KeyWindows {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(Window::default())))
+    }
+}
+
+fn in_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn lookup_or_insert<K: Eq + std::hash::Hash, V>(map: &Map<K, V>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+    if let Some(value) = map.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Arc::clone(value);
+    }
+    let mut map = map.write().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(map.entry(key).or_insert_with(|| Arc::new(make())))
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+    use crate::contract;
+
+    macro_rules! suite {
+        ($($name:ident)*) => { $(
+            #[test]
+            fn $name() {
+                futures_util::future::FutureExt::now_or_never(contract::$name(&Local::new())).unwrap();
+            }
+        )* };
+    }
+
+    contract::each!(suite);
+}
