@@ -8,6 +8,7 @@ pub mod answer;
 pub mod country;
 pub mod credit;
 pub mod endpoint;
+pub mod goto;
 pub mod header;
 pub mod id;
 pub mod key;

@@ -4,6 +4,7 @@
 //! the field send: no country means `US`, a country may be lower-case, unknown fields are dropped, `pages`
 //! may have a fraction. In both, null is a wrong type, not an absent field.
 
+mod faults;
 mod field;
 mod read;
 #[cfg(test)]
@@ -14,9 +15,11 @@ use std::borrow::Cow;
 
 use serde::Deserializer;
 
-use self::field::{Kind, devices, of as fields, takes_gl};
+pub(crate) use self::faults::Faults;
+pub(crate) use self::field::{Field, Kind, devices, of as fields, takes_gl};
 pub use self::field::{PAGES_MAX, PROMPT_UNITS_MAX};
-use self::read::{Given, Members};
+use self::read::Given;
+pub(crate) use self::read::{Members, body as members_of};
 use self::url_mode::SearchPage;
 use crate::country::{self, Served};
 use crate::endpoint::Endpoint;
@@ -33,12 +36,7 @@ use crate::state;
 ///
 /// Source: docs/requests.md#fields
 pub fn question(endpoint: Endpoint, body: &[u8], strict: bool) -> Result<Question, Vec<FieldFault>> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let members = read::members(&mut json, fields(endpoint)).and_then(|members| {
-        json.end()?;
-        Ok(members)
-    });
-    Check::new(endpoint, "", strict).run(members)
+    Check::new(endpoint, "", strict).run(read::body(body, fields(endpoint)))
 }
 
 /// The same for a part of another document, such as the `payload` of a task: every fault's field begins
@@ -77,24 +75,23 @@ pub fn malformed(error: &serde_json::Error, expected: &str) -> String {
 struct Check<'p> {
     endpoint: Endpoint,
     strict: bool,
-    path: &'p str,
-    faults: Vec<FieldFault>,
+    faults: Faults<'p>,
 }
 
 impl<'p> Check<'p> {
     const fn new(endpoint: Endpoint, path: &'p str, strict: bool) -> Self {
-        Self { endpoint, strict, path, faults: Vec::new() }
+        Self { endpoint, strict, faults: Faults::at(path, strict) }
     }
 
     fn run(mut self, members: serde_json::Result<Members<'_>>) -> Result<Question, Vec<FieldFault>> {
         let question = match members {
             Ok(members) => self.question(members),
             Err(error) => {
-                self.fault("", malformed(&error, "a JSON object"));
+                self.faults.add("", malformed(&error, "a JSON object"));
                 None
             }
         };
-        question.filter(|_| self.faults.is_empty()).ok_or(self.faults)
+        self.faults.none_or(question)
     }
 
     /// The whole question; of use only if no fault was found.
@@ -110,9 +107,9 @@ impl<'p> Check<'p> {
         let device = self.device(members);
         let pages = self.pages(members, page);
         let include = self.include(members);
-        let legacy = self.flag(members, "legacy", "");
-        let disable_web_search = self.flag(members, "disableWebSearch", "");
-        self.unknown(members, "");
+        let legacy = self.faults.flag(members, "legacy", "");
+        let disable_web_search = self.faults.flag(members, "disableWebSearch", "");
+        self.faults.unknown(members, "");
         Some(Question {
             endpoint: self.endpoint,
             prompt: prompt?,
@@ -134,32 +131,32 @@ impl<'p> Check<'p> {
 
     /// The search page of url mode; `Err` if there is one, but a faulty one.
     fn url(&mut self, members: &mut Members<'_>) -> Option<Result<SearchPage, ()>> {
-        let text = self.text(members, "url")?;
+        let text = self.faults.text(members, "url")?;
         let page = url_mode::parse(&text).map_err(str::to_owned);
         let page = page.and_then(|page| match prompt_fault(&page.q) {
             None => Ok(page),
             Some(message) => Err(format!("has a parameter q that {message}")),
         });
-        Some(page.map_err(|message| self.fault("url", message)))
+        Some(page.map_err(|message| self.faults.add("url", message)))
     }
 
     fn prompt(&mut self, members: &mut Members<'_>, url: Option<&Result<SearchPage, ()>>) -> Option<String> {
         let name = if self.endpoint.takes_prompt() { "prompt" } else { "query" };
-        let before = self.faults.len();
-        let text = self.text(members, name);
+        let before = self.faults.count();
+        let text = self.faults.text(members, name);
         if let Some(message) = text.as_deref().and_then(prompt_fault) {
-            self.fault(name, message);
+            self.faults.add(name, message);
         }
         let text = text.map(trimmed);
         match (text, url) {
             (Some(text), Some(Ok(page))) if text != page.q.trim() => {
-                self.fault(name, "must not be given with a url that asks for another query");
+                self.faults.add(name, "must not be given with a url that asks for another query");
                 None
             }
             (None, Some(Ok(page))) => Some(page.q.trim().to_owned()),
-            (None, None) if self.faults.len() == before => {
+            (None, None) if self.faults.count() == before => {
                 let google = self.endpoint == Endpoint::Google;
-                self.fault(name, if google { "is required, or url" } else { "is required" });
+                self.faults.add(name, if google { "is required, or url" } else { "is required" });
                 None
             }
             (text, _) => text,
@@ -172,27 +169,28 @@ impl<'p> Check<'p> {
         members: &mut Members<'_>,
         url: Option<&Result<SearchPage, ()>>,
     ) -> Option<&'static str> {
-        let before = self.faults.len();
-        let country = self.text(members, "country").and_then(|code| self.code("country", &code, self.strict));
-        let gl = self.text(members, "gl").and_then(|code| self.code("gl", &code, false));
+        let before = self.faults.count();
+        let country =
+            self.faults.text(members, "country").and_then(|code| self.code("country", &code, self.strict));
+        let gl = self.faults.text(members, "gl").and_then(|code| self.code("gl", &code, false));
         let in_url = url.and_then(|page| page.as_ref().ok()?.gl.clone());
         let in_url = in_url.and_then(|code| self.code("url", &code, false));
-        if self.faults.len() > before || matches!(url, Some(Err(()))) {
+        if self.faults.count() > before || matches!(url, Some(Err(()))) {
             return None;
         }
         let mut agreed = None;
         for (name, code) in [("country", country), ("gl", gl), ("url", in_url)] {
             if code.is_some() && agreed.is_some_and(|agreed| Some(agreed) != code) {
-                self.fault(name, "names another country than the fields before it");
+                self.faults.add(name, "names another country than the fields before it");
                 return None;
             }
             agreed = agreed.or(code);
         }
         if agreed.is_none() && self.strict {
             if takes_gl(self.endpoint) {
-                self.fault("gl", "is required, or country, its older name");
+                self.faults.add("gl", "is required, or country, its older name");
             } else {
-                self.fault("country", "is required");
+                self.faults.add("country", "is required");
             }
             return None;
         }
@@ -206,10 +204,10 @@ impl<'p> Check<'p> {
         match code.map(|code| (code, country::served(self.endpoint, code))) {
             Some((code, Served::Yes)) => return Some(code),
             Some((code, Served::Blocked)) => {
-                self.fault(name, format!("{code} is not served by {}", self.endpoint));
+                self.faults.add(name, format!("{code} is not served by {}", self.endpoint));
             }
             Some((_, Served::Unknown)) | None => {
-                self.fault(name, "unsupported country: must be an upper-case ISO 3166-1 alpha-2 code");
+                self.faults.add(name, "unsupported country: must be an upper-case ISO 3166-1 alpha-2 code");
             }
         }
         None
@@ -217,22 +215,22 @@ impl<'p> Check<'p> {
 
     fn language(&mut self, members: &mut Members<'_>, page: Option<&SearchPage>) -> Option<String> {
         let normal = |hl: &str| Some(hl.trim().to_lowercase()).filter(|hl| !hl.is_empty());
-        let given = self.text(members, "hl").and_then(|hl| normal(&hl));
+        let given = self.faults.text(members, "hl").and_then(|hl| normal(&hl));
         let in_url = page.and_then(|page| normal(page.hl.as_deref()?));
         if given.is_some() && in_url.is_some() && given != in_url {
-            self.fault("hl", "names another language than the url");
+            self.faults.add("hl", "names another language than the url");
         }
         given.or(in_url)
     }
 
     fn state(&mut self, members: &mut Members<'_>, country: Option<&str>) -> Option<&'static str> {
-        let given = self.text(members, "state")?;
+        let given = self.faults.text(members, "state")?;
         if country.is_some_and(|country| country != state::COUNTRY) {
-            self.fault("state", "is supported with country US alone");
+            self.faults.add("state", "is supported with country US alone");
         }
         let state = state::lookup(&given.to_ascii_uppercase());
         if state.is_none() {
-            self.fault("state", "must be the two-letter code of a state of the US, or DC");
+            self.faults.add("state", "must be the two-letter code of a state of the US, or DC");
         }
         state.map(|state| state.code)
     }
@@ -243,20 +241,20 @@ impl<'p> Check<'p> {
         members: &mut Members<'_>,
         page: Option<&SearchPage>,
     ) -> (Option<String>, Option<String>) {
-        let location = self.text(members, "location");
-        let uule = self.text(members, "uule");
+        let location = self.faults.text(members, "location");
+        let uule = self.faults.text(members, "uule");
         // Lenient: forms send empty strings for what was left out.
         let strict = self.strict;
         let stands = |text: &Option<Cow<'_, str>>| text.as_deref().is_some_and(|t| strict || !t.is_empty());
         if stands(&location) && stands(&uule) {
-            self.fault("uule", "must not be given together with location");
+            self.faults.add("uule", "must not be given together with location");
         }
         if let Some(page) = page {
             if stands(&location) {
-                self.fault("location", "must not be given together with url");
+                self.faults.add("location", "must not be given together with url");
             }
             if stands(&uule) && uule.as_deref() != page.uule.as_deref() {
-                self.fault("uule", "must not be given with a url that has another one");
+                self.faults.add("uule", "must not be given with a url that has another one");
             }
         }
         let kept = |text: Option<Cow<'_, str>>| text.filter(|t| !t.is_empty()).map(Cow::into_owned);
@@ -264,13 +262,13 @@ impl<'p> Check<'p> {
     }
 
     fn device(&mut self, members: &mut Members<'_>) -> Device {
-        let Some(given) = self.text(members, "device") else { return Device::default() };
+        let Some(given) = self.faults.text(members, "device") else { return Device::default() };
         let known = devices(self.endpoint);
         if let Some((_, device)) = known.iter().find(|(name, _)| *name == given) {
             return *device;
         }
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        self.fault("device", format!("must be one of {}", names.join(" ")));
+        self.faults.add("device", format!("must be one of {}", names.join(" ")));
         Device::default()
     }
 
@@ -281,20 +279,20 @@ impl<'p> Check<'p> {
             None => return in_url.unwrap_or(1),
             Some(Given::Number(given)) => given,
             Some(_) => {
-                self.fault("pages", Kind::Number.expectation());
+                self.faults.add("pages", Kind::Number.expectation());
                 return 1;
             }
         };
         let whole = given.ceil();
         let fits = given > 0.0 && given <= f64::from(PAGES_MAX) && (whole == given || !self.strict);
         if !fits {
-            self.fault("pages", format!("must be a whole number from 1 to {PAGES_MAX}"));
+            self.faults.add("pages", format!("must be a whole number from 1 to {PAGES_MAX}"));
             return 1;
         }
         // Exact: a whole number from 1 to PAGES_MAX.
         let pages = whole as u8;
         if in_url.is_some_and(|in_url| in_url != pages) {
-            self.fault("pages", "must not be given with a url that asks for another depth");
+            self.faults.add("pages", "must not be given with a url that asks for another depth");
         }
         pages
     }
@@ -304,76 +302,38 @@ impl<'p> Check<'p> {
             None => return Include::default(),
             Some(Given::Object(flags)) => flags,
             Some(_) => {
-                self.fault("include", Kind::Object(&[]).expectation());
+                self.faults.add("include", Kind::Object(&[]).expectation());
                 return Include::default();
             }
         };
         let flags = &mut flags;
         let mut include = Include {
-            markdown: self.flag(flags, "markdown", "include."),
-            html: self.flag(flags, "html", "include."),
-            raw_response: self.flag(flags, "rawResponse", "include."),
-            search_queries: self.flag(flags, "searchQueries", "include."),
-            ads: self.flag(flags, "ads", "include."),
-            shopping: self.flag(flags, "shopping", "include."),
-            expand_products: self.flag(flags, "expandProducts", "include."),
-            paa_ai_overview: self.flag(flags, "paaAioverview", "include."),
+            markdown: self.faults.flag(flags, "markdown", "include."),
+            html: self.faults.flag(flags, "html", "include."),
+            raw_response: self.faults.flag(flags, "rawResponse", "include."),
+            search_queries: self.faults.flag(flags, "searchQueries", "include."),
+            ads: self.faults.flag(flags, "ads", "include."),
+            shopping: self.faults.flag(flags, "shopping", "include."),
+            expand_products: self.faults.flag(flags, "expandProducts", "include."),
+            paa_ai_overview: self.faults.flag(flags, "paaAioverview", "include."),
             ai_overview: false,
             ai_overview_markdown: false,
         };
-        self.flag(flags, "googleGoto", "include.");
+        self.faults.flag(flags, "googleGoto", "include.");
         match flags.take("aioverview") {
             None => {}
             Some(Given::Flag(wanted)) => include.ai_overview = wanted,
             // `{}` and `{"markdown":false}` ask for it too (contract section 4.2).
             Some(Given::Object(mut parts)) => {
                 include.ai_overview = true;
-                include.ai_overview_markdown = self.flag(&mut parts, "markdown", "include.aioverview.");
-                self.unknown(&parts, "include.aioverview.");
+                include.ai_overview_markdown =
+                    self.faults.flag(&mut parts, "markdown", "include.aioverview.");
+                self.faults.unknown(&parts, "include.aioverview.");
             }
-            Some(_) => self.fault("include.aioverview", Kind::FlagOrObject(&[]).expectation()),
+            Some(_) => self.faults.add("include.aioverview", Kind::FlagOrObject(&[]).expectation()),
         }
-        self.unknown(flags, "include.");
+        self.faults.unknown(flags, "include.");
         include
-    }
-
-    fn text<'de>(&mut self, members: &mut Members<'de>, name: &str) -> Option<Cow<'de, str>> {
-        match members.take(name)? {
-            Given::Text(text) => Some(text),
-            _ => {
-                self.fault(name, Kind::Text.expectation());
-                None
-            }
-        }
-    }
-
-    fn flag(&mut self, members: &mut Members<'_>, name: &str, parent: &str) -> bool {
-        match members.take(name) {
-            None => false,
-            Some(Given::Flag(flag)) => flag,
-            Some(_) => {
-                self.fault(&format!("{parent}{name}"), Kind::Flag.expectation());
-                false
-            }
-        }
-    }
-
-    fn unknown(&mut self, members: &Members<'_>, parent: &str) {
-        if !self.strict {
-            return;
-        }
-        for name in &members.unknown {
-            self.fault(&format!("{parent}{name}"), "is not a field of this request");
-        }
-        if members.unknown_more > 0 {
-            let message = format!("has {} more unknown fields", members.unknown_more);
-            self.fault(parent.trim_end_matches('.'), message);
-        }
-    }
-
-    fn fault(&mut self, field: &str, message: impl Into<String>) {
-        let dot = if self.path.is_empty() || field.is_empty() { "" } else { "." };
-        self.faults.push(FieldFault { field: format!("{}{dot}{field}", self.path), message: message.into() });
     }
 }
 

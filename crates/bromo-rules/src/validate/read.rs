@@ -17,10 +17,14 @@ const UNKNOWN_NAME_CHARS_MAX: usize = 64;
 
 /// What stands in a member.
 #[derive(Debug)]
-pub(super) enum Given<'de> {
+pub(crate) enum Given<'de> {
+    /// True or false.
     Flag(bool),
+    /// A number; whole ones are exact up to 2^53.
     Number(f64),
+    /// A string.
     Text(Cow<'de, str>),
+    /// An object, where one belongs.
     Object(Members<'de>),
     /// Null, a list, or an object where none belongs.
     Other,
@@ -28,17 +32,17 @@ pub(super) enum Given<'de> {
 
 /// The members of an object. Of a name that stands twice, the last one counts.
 #[derive(Debug, Default)]
-pub(super) struct Members<'de> {
+pub(crate) struct Members<'de> {
     given: Vec<(&'static str, Given<'de>)>,
     /// Names that the object may not have, shortened; in the body's order.
-    pub(super) unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
     /// Unknown members beyond those.
-    pub(super) unknown_more: usize,
+    pub(crate) unknown_more: usize,
 }
 
 impl<'de> Members<'de> {
     /// Takes a member out.
-    pub(super) fn take(&mut self, name: &str) -> Option<Given<'de>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Given<'de>> {
         let index = self.given.iter().position(|(given, _)| *given == name)?;
         Some(self.given.swap_remove(index).1)
     }
@@ -64,11 +68,22 @@ impl<'de> Members<'de> {
     }
 }
 
+/// The members of the object that `body` is.
+///
+/// # Errors
+/// As [`members`], or something after the object.
+pub(crate) fn body<'de>(body: &'de [u8], fields: &'static [Field]) -> serde_json::Result<Members<'de>> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let members = members(&mut json, fields)?;
+    json.end()?;
+    Ok(members)
+}
+
 /// The members of the object in `from`.
 ///
 /// # Errors
 /// Malformed JSON, or, as an error of category `Data`, anything but an object.
-pub(super) fn members<'de, D>(from: D, fields: &'static [Field]) -> Result<Members<'de>, D::Error>
+pub(crate) fn members<'de, D>(from: D, fields: &'static [Field]) -> Result<Members<'de>, D::Error>
 where
     D: Deserializer<'de>,
 {
