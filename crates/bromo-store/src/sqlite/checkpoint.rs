@@ -1,0 +1,91 @@
+//! Carrying the WAL's pages home into the database file.
+//!
+//! SQLite's own automatic checkpoint runs inside the commit, so whoever waits for that commit waits for it
+//! too. Here it is off, and two things replace it, both after the callers were answered:
+//!
+//! - a thread with a connection of its own does PASSIVE checkpoints beside the writer, woken each time
+//!   [`BACKLOG_PAGES`] have gathered; it does most of the copying and most of the fsyncs;
+//! - under steady writes that thread never catches the last frame, so the WAL would never start over
+//!   (ceilings: 2 GB in 14 s). Once it has [`WAL_PAGES_MAX`] the writer does one PASSIVE checkpoint itself,
+//!   between two groups, of what little is left; the next commit then starts the WAL over.
+//!
+//! A reader that stays inside one read for long holds the WAL up; reads here are short. Neither part runs
+//! while nothing is written.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+
+use super::connection;
+use crate::error::StoreError;
+
+/// Pages not yet carried home that wake the thread: 4 MiB.
+const BACKLOG_PAGES: i32 = 1000;
+/// Pages at which the writer lends a hand so that the WAL starts over: 32 MiB.
+const WAL_PAGES_MAX: i32 = 8000;
+/// If a reader kept the WAL from starting over, try again after this many more.
+const RETRY_PAGES: i32 = 500;
+
+/// Decides after each commit; owned by the writer's thread.
+pub(super) struct Checkpointer {
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    own_turn_at: Cell<i32>,
+}
+
+impl Checkpointer {
+    /// Starts the thread for the database at `path`.
+    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+        let connection = connection::open_writer(path, connection::Durability::Full)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let (wake, woken) = mpsc::sync_channel::<()>(1);
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    checkpoint(&connection);
+                }
+            })
+            .map_err(|error| StoreError::Unavailable { reason: format!("no thread: {error}") })?;
+        Ok(Self { wake: Some(wake), thread: Some(thread), own_turn_at: Cell::new(WAL_PAGES_MAX) })
+    }
+
+    /// Looks at the WAL's length and does, or has done, what is due.
+    pub(super) fn after_commit(&self, writer: &Connection) {
+        let Ok((pages, home)) = writer.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP) else {
+            return;
+        };
+        if pages < WAL_PAGES_MAX {
+            self.own_turn_at.set(WAL_PAGES_MAX);
+        }
+        if pages >= self.own_turn_at.get() {
+            checkpoint(writer);
+            self.own_turn_at.set(pages + RETRY_PAGES);
+        } else if pages - home >= BACKLOG_PAGES
+            && let Some(wake) = &self.wake
+        {
+            // Full means that it is about to run anyway.
+            let _already_due = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        drop(self.wake.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Busy means that the other side is at it. Other faults show in the next commit, which has callers to tell.
+fn checkpoint(connection: &Connection) {
+    if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
+        tracing::debug!(%error, "no checkpoint");
+    }
+}

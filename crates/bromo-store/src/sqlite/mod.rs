@@ -1,0 +1,71 @@
+//! SQLite in a data folder: the store of one node.
+//!
+//! One thread writes and commits in groups ([`writer`]), a few read ([`readers`]), one carries pages home
+//! ([`checkpoint`]). WAL and `synchronous=FULL`: acknowledged means fsynced. The folder belongs to one
+//! process. With nothing to do, every thread sleeps.
+
+mod accounts;
+mod checkpoint;
+mod connection;
+mod folder;
+mod job;
+mod keys;
+mod ledger;
+mod migrations;
+mod pages;
+mod readers;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use self::checkpoint::Checkpointer;
+use self::connection::Durability;
+use self::readers::Readers;
+use self::writer::Writer;
+use crate::error::StoreError;
+
+/// Name of the database in its folder.
+const STORE_FILE: &str = "bromo.db";
+/// Held while the database is open.
+const STORE_LOCK: &str = "bromo.lock";
+/// Threads that read. Look-ups are short; two keep a long listing from holding one up.
+const STORE_READERS: usize = 2;
+
+/// Accounts, keys, ledger and pages in one SQLite database.
+///
+/// Dropping it commits what was handed over, ends its threads and gives the folder back; that blocks for
+/// about one commit.
+pub struct SqliteStore {
+    // Dropped in this order: no reader outlives the writer's last checkpoint, the lock goes last.
+    readers: Readers,
+    writer: Writer,
+    _lock: File,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+/// Opens the store in `folder`, makes both if they are missing, and brings the schema up to date. Blocks.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the folder is in use by another process, cannot be written, or holds the
+/// database of a newer program; [`StoreError::Corrupt`] if the file is no database.
+pub fn open_sqlite(folder: &Path) -> Result<SqliteStore, StoreError> {
+    let lock = folder::claim(folder, STORE_LOCK)?;
+    let path = folder.join(STORE_FILE);
+    let mut connection = connection::open_writer(&path, Durability::Full)?;
+    migrations::apply(&mut connection, migrations::STORE)?;
+    // The checkpointer decides when.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let readers = Readers::start("store-read", &path, STORE_READERS)?;
+    let writer = Writer::start("store-write", connection, Some(Checkpointer::start(&path)?))?;
+    Ok(SqliteStore { readers, writer, _lock: lock })
+}
