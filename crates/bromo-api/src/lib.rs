@@ -1,0 +1,34 @@
+//! The wire contract over HTTP/1: authenticate, read, decide once, answer, and print the decision's own
+//! numbers on every response.
+
+pub mod body;
+mod caller;
+mod exchange;
+pub mod openapi;
+pub mod problem;
+mod reply;
+pub mod route;
+mod routes;
+pub mod serve;
+mod service;
+
+use std::sync::Arc;
+
+use bromo_engine::Engine;
+
+pub use body::{BodyBudget, BodyLimits};
+pub use reply::Body;
+
+/// What the API is made of.
+pub struct Api {
+    /// The two ways.
+    pub engine: Arc<Engine>,
+    /// The documented 400s where the lenient reading has a default (design D5, D6).
+    pub strict: bool,
+    /// Bounds of request bodies.
+    pub limits: BodyLimits,
+    /// Where redirects of Google are resolved; tests set another.
+    pub goto_base: String,
+    /// Everything outside `/v1`.
+    pub pages: axum::Router,
+}

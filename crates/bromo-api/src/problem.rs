@@ -1,0 +1,140 @@
+//! Errors on their way out: the one place where an error of the engine meets HTTP.
+
+use std::borrow::Cow;
+
+use bromo_admission::Denial;
+use bromo_engine::answer::AnswerError;
+use bromo_engine::settle::SettleError;
+use bromo_engine::{CallError, DecideError};
+use bromo_providers::ProviderError;
+use bromo_rules::problem::{FieldFault, Problem};
+use bromo_rules::time::Timestamp;
+use serde_json::{Value, json};
+
+/// A problem as it is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The row of the catalogue.
+    pub problem: Problem,
+    /// A text for a log.
+    pub message: Cow<'static, str>,
+    /// More, where there is more to say.
+    pub details: Option<Value>,
+    /// When to come back, in whole seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+/// Retry-After of a 503 whose end nobody knows.
+const UNAVAILABLE_RETRY_S: u32 = 1;
+/// Retry-After of a 503 for a setting that is missing: it takes a person.
+const UNCONFIGURED_RETRY_S: u32 = 60;
+/// Retry-After of a rate refusal: the next window.
+const NEXT_WINDOW_S: u32 = 1;
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { problem, message: problem.message.into(), details: None, retry_after_s: None }
+    }
+}
+
+impl Failure {
+    /// No such route.
+    pub fn no_route(path: &str) -> Self {
+        Self { details: Some(json!({ "id": path })), ..Problem::NOT_FOUND.into() }
+    }
+
+    /// The body or the query is invalid.
+    pub fn invalid(faults: &[FieldFault]) -> Self {
+        Self { details: Some(json!(faults)), ..Problem::VALIDATION.into() }
+    }
+
+    /// One field of the body or the query is invalid.
+    pub fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(&[FieldFault { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// Temporarily not there.
+    pub fn unavailable() -> Self {
+        Self { retry_after_s: Some(UNAVAILABLE_RETRY_S), ..Problem::UNAVAILABLE.into() }
+    }
+
+    /// A refusal of admission; `limit` is the account's number of slots.
+    pub fn denied(denial: Denial, limit: u32) -> Self {
+        match denial {
+            Denial::Rate => Self { retry_after_s: Some(NEXT_WINDOW_S), ..Problem::RATE_LIMIT.into() },
+            Denial::Credits { .. } => Problem::INSUFFICIENT_CREDITS.into(),
+            Denial::Slots { retry_after_s } => Self {
+                details: Some(json!({ "limit": limit })),
+                retry_after_s: Some(retry_after_s),
+                ..Problem::CONCURRENCY_LIMIT.into()
+            },
+        }
+    }
+
+    /// No decision could be made.
+    pub fn undecided(error: &DecideError) -> Self {
+        match error {
+            DecideError::Revoked => Problem::UNKNOWN_KEY.into(),
+            DecideError::Admission(_) | DecideError::Store(_) | DecideError::Restless => Self::unavailable(),
+        }
+    }
+
+    /// A question that was admitted and not answered.
+    pub fn unanswered(error: &AnswerError) -> Self {
+        match error {
+            AnswerError::Call(CallError::Final(error)) => Self::provider(error),
+            AnswerError::Call(CallError::Exhausted(ProviderError::Busy { retry_after })) => {
+                Self::busy(*retry_after)
+            }
+            AnswerError::Call(CallError::Exhausted(_)) => {
+                Self { message: "Maximum retries exceeded".into(), ..Problem::INTERNAL.into() }
+            }
+            AnswerError::Call(CallError::OutOfTime(_)) => Self::out_of_time(),
+            AnswerError::Page(_) => Self::unavailable(),
+            AnswerError::Settle(SettleError::Store(_)) => Self::unavailable(),
+            AnswerError::Settle(SettleError::Short | SettleError::CutOff) => Problem::INTERNAL.into(),
+        }
+    }
+
+    /// What a provider said, or would.
+    pub fn provider(error: &ProviderError) -> Self {
+        match error {
+            ProviderError::TooLong { tokens, tokens_max } => Self::invalid_field(
+                "prompt",
+                format!("{tokens} model tokens, and this model takes at most {tokens_max}"),
+            ),
+            ProviderError::Unavailable { reason } => Self {
+                message: format!("Service unavailable: {reason}").into(),
+                retry_after_s: Some(UNCONFIGURED_RETRY_S),
+                ..Problem::UNAVAILABLE.into()
+            },
+            ProviderError::Busy { retry_after } => Self::busy(*retry_after),
+            ProviderError::TimedOut => Self::out_of_time(),
+            ProviderError::Refused { .. } | ProviderError::Broken { .. } => Problem::INTERNAL.into(),
+        }
+    }
+
+    fn out_of_time() -> Self {
+        Self { message: "Maximum timeout (5 minutes) exceeded".into(), ..Problem::INTERNAL.into() }
+    }
+
+    fn busy(retry_after: Option<std::time::Duration>) -> Self {
+        let seconds = retry_after.map_or(UNAVAILABLE_RETRY_S, |wait| {
+            u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+        });
+        Self { retry_after_s: Some(seconds), ..Problem::UNAVAILABLE.into() }
+    }
+
+    /// The envelope of contract section 3.
+    pub fn body(&self, now: Timestamp) -> Vec<u8> {
+        let mut error = json!({
+            "code": self.problem.code,
+            "message": self.message,
+            "timestamp": now.to_string(),
+        });
+        if let Some(details) = &self.details {
+            error["details"] = details.clone();
+        }
+        json!({ "success": false, "error": error }).to_string().into_bytes()
+    }
+}

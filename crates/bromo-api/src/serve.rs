@@ -1,0 +1,68 @@
+//! Connections: accepted, served over HTTP/1.1, and ended gently.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Api;
+
+/// Fields a head may have; more are a bare 431.
+const HEADERS_MAX: usize = 100;
+/// Bytes a connection buffers, so also the largest head.
+const BUFFER_MAX: usize = 64 * 1024;
+/// The wait after an accept that failed, for example for want of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Serves connections of `listener` until `stop`, then finishes what runs. A head must arrive within
+/// `head_timeout`, which is also how long an idle connection is kept.
+///
+/// Runs on a current-thread runtime; a program has one per core, each with a listener of its own on the
+/// same address.
+pub async fn serve(listener: TcpListener, api: Arc<Api>, head_timeout: Duration, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(BUFFER_MAX);
+    let connections = TaskTracker::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            },
+            () = stop.cancelled() => break,
+        };
+        let _ = stream.set_nodelay(true); // An old connection is no reason to refuse it.
+        let service_api = Arc::clone(&api);
+        let service = service_fn(move |request| Arc::clone(&service_api).respond(request));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let stop = stop.clone();
+        connections.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}

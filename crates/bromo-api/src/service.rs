@@ -1,0 +1,85 @@
+//! From a request to its response: who it is for, what it came to, and the headers it carries.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bromo_rules::problem::Problem;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::exchange::Exchange;
+use crate::problem::Failure;
+use crate::reply::{self, Body, Success};
+use crate::route::Route;
+use crate::routes::{answers, goto, reference};
+use crate::{Api, caller};
+
+impl Api {
+    /// Answers one request. Everything under `/v1` is the API's, all else are pages.
+    pub(crate) async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let mut exchange = Exchange::new(&self.engine);
+        let mut response = if is_api(request.uri().path()) {
+            self.respond_v1(request, &mut exchange).await
+        } else {
+            self.pages.clone().oneshot(request).await?.map(Either::Right)
+        };
+        let mut text = [0; 36];
+        let latency_ms = exchange.arrived.elapsed().as_millis();
+        reply::stamp(response.headers_mut(), exchange.request.encode(&mut text), latency_ms);
+        Ok(response)
+    }
+
+    async fn respond_v1(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Response<Body> {
+        let handled = AssertUnwindSafe(self.handle(request, exchange)).catch_unwind().await;
+        let outcome = handled.unwrap_or_else(|_| {
+            tracing::error!(request = %exchange.request, "a handler panicked");
+            Err(Problem::INTERNAL.into())
+        });
+        let standing = exchange.standing.as_ref();
+        match outcome {
+            Ok(success) => {
+                if let Some(record) = exchange.record.as_mut().filter(|record| !record.ended()) {
+                    record.succeed(bromo_rules::credit::Credits::ZERO);
+                }
+                reply::success(success, standing)
+            }
+            Err(failure) => {
+                if let Some(record) = &mut exchange.record {
+                    record.fail(failure.problem);
+                }
+                reply::failure(&failure, failure.body(self.engine.clock().now()), standing)
+            }
+        }
+    }
+
+    async fn handle(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Result<Success, Failure> {
+        let (head, body) = request.into_parts();
+        let mut caller = caller::authenticate(&self.engine, &head.headers).await?;
+        let route = Route::find(&head.method, head.uri.path());
+        exchange.identify(self.engine.log(), &caller, route);
+        match route {
+            Route::Answer(endpoint) => answers::post(self, exchange, caller, endpoint, body).await,
+            Route::Goto => goto::post(self, exchange, caller, body).await,
+            _ => {
+                exchange.decide(&self.engine, &mut caller, route, None).await?;
+                match (route, &exchange.standing) {
+                    (Route::Countries, _) => reference::countries(head.uri.query()),
+                    (Route::States, _) => reference::states(head.uri.query()),
+                    (Route::Credits, Some(standing)) => Ok(reference::credits(&caller, standing)),
+                    _ => Err(Failure::no_route(head.uri.path())),
+                }
+            }
+        }
+    }
+}
+
+fn is_api(path: &str) -> bool {
+    path.strip_prefix("/v1").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,156 @@
+//! Accounts, plans and keys: for the dashboard and the command line alike. Every change is committed in
+//! the store and in force in admission before the method returns (promise S4).
+
+use bromo_admission::AdmissionError;
+use bromo_rules::account::{Account, Change, Key};
+use bromo_rules::credit::Credits;
+use bromo_rules::id::{AccountId, KeyId};
+use bromo_rules::key::{ApiKey, KeyKind};
+use bromo_store::StoreError;
+
+use crate::Engine;
+use crate::random::{self, RandomError};
+
+/// Characters that a name of an account or a key may have.
+pub const NAME_MAX: usize = 64;
+/// Accounts on one page of a list.
+pub const PAGE_MAX: u32 = 1000;
+
+/// Why an account was not changed, or is not known to be.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// There is no plan of that name.
+    #[error("no plan `{0}`")]
+    NoPlan(String),
+    /// Names are 1 to 64 characters without control characters.
+    #[error("a name has 1 to {NAME_MAX} characters, none of them a control character")]
+    BadName,
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change is stored, and not yet in force.
+    #[error("stored, not yet in force: {0}")]
+    NotInForce(#[from] AdmissionError),
+    /// No key can be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+impl Engine {
+    /// Makes an account with its first live key. The key is shown here and never again.
+    ///
+    /// # Errors
+    /// [`AccountError`]; nothing was made.
+    pub async fn create_account(&self, name: &str, plan: &str) -> Result<(Account, ApiKey), AccountError> {
+        let name = check_name(name)?;
+        let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
+        let id = AccountId::from_random(u64::from_le_bytes(random::secret()?));
+        let (account, opening) = Account::open(id, name, plan, self.parts.clock.now());
+        let (key, secret) = self.new_key(id, KeyKind::Live, None)?;
+        self.parts.store.create_account(&account, &opening, &key).await?;
+        self.parts.admission.announce(self.facts(&account)).await?;
+        Ok((account, secret))
+    }
+
+    /// The account of this id or name.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn find_account(&self, id_or_name: &str) -> Result<Account, AccountError> {
+        let store = &self.parts.store;
+        let by_id = match id_or_name.parse::<AccountId>() {
+            Ok(id) => store.lookup_account(id).await?,
+            Err(_) => None,
+        };
+        let found = match by_id {
+            Some(account) => Some(account),
+            None => store.lookup_account_by_name(id_or_name).await?,
+        };
+        Ok(found.ok_or(StoreError::Missing { what: "account" })?)
+    }
+
+    /// Puts the account on this plan at once, up or down. A lower limit kills nothing that runs.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn set_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
+        let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
+        self.change(account, &Change::SetPlan(plan.clone())).await
+    }
+
+    /// Lets this plan begin with the next credit cycle.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn schedule_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
+        let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
+        self.change(account, &Change::SchedulePlan(plan.clone())).await
+    }
+
+    /// Adds credits that stay until spent.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn grant(&self, account: AccountId, credits: Credits) -> Result<Account, AccountError> {
+        self.change(account, &Change::Grant(credits)).await
+    }
+
+    /// Makes a key. It is shown here and never again.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn create_key(
+        &self,
+        account: AccountId,
+        kind: KeyKind,
+        name: Option<&str>,
+    ) -> Result<(Key, ApiKey), AccountError> {
+        let name = name.map(check_name).transpose()?;
+        let (key, secret) = self.new_key(account, kind, name)?;
+        self.parts.store.create_key(&key).await?;
+        Ok((key, secret))
+    }
+
+    /// Ends a key: the next request with it is a 401.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn revoke_key(&self, id: KeyId) -> Result<Key, AccountError> {
+        let (key, account) = self.parts.store.revoke_key(id, self.parts.clock.now()).await?;
+        self.parts.admission.announce(self.facts(&account)).await?;
+        Ok(key)
+    }
+
+    async fn change(&self, account: AccountId, change: &Change) -> Result<Account, AccountError> {
+        let (plans, now) = (&self.parts.plans, self.parts.clock.now());
+        let account = self.parts.store.change_account(account, change, plans, now).await?;
+        self.parts.admission.announce(self.facts(&account)).await?;
+        Ok(account)
+    }
+
+    fn new_key(
+        &self,
+        account: AccountId,
+        kind: KeyKind,
+        name: Option<&str>,
+    ) -> Result<(Key, ApiKey), AccountError> {
+        let secret = ApiKey::new(kind, random::secret()?);
+        let key = Key {
+            id: KeyId::from_random(u64::from_le_bytes(random::secret()?)),
+            account,
+            kind,
+            name: name.map(str::to_owned),
+            hash: secret.hash(),
+            last4: secret.last4().to_owned(),
+            created_at: self.parts.clock.now(),
+            revoked_at: None,
+        };
+        Ok((key, secret))
+    }
+}
+
+fn check_name(name: &str) -> Result<&str, AccountError> {
+    let name = name.trim();
+    let good = !name.is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(char::is_control);
+    if good { Ok(name) } else { Err(AccountError::BadName) }
+}

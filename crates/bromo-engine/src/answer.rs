@@ -1,0 +1,145 @@
+//! A question answered now: call, keep the page, charge, give the slot back.
+
+use std::sync::Arc;
+
+use bromo_admission::Permit;
+use bromo_providers::ProviderError;
+use bromo_providers::catalog::Line;
+use bromo_rules::credit::{Credits, Price, Way};
+use bromo_rules::key::KeyKind;
+use bromo_rules::question::Question;
+use bromo_store::{Charge, StoreError};
+use tokio::time::Instant;
+
+use crate::call::{CallError, call};
+use crate::result::{Pages, ResultObject};
+use crate::settle::SettleError;
+use crate::{Caller, Engine, Record, render};
+
+/// An answer that is paid for.
+#[derive(Debug)]
+pub struct Answered {
+    /// The result object of the endpoint (contract section 5), as JSON.
+    pub result: Vec<u8>,
+    /// What it cost.
+    pub charged: Credits,
+    /// The balance after that.
+    pub remaining: Credits,
+}
+
+/// Why a question was not answered. Nothing was charged.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// No answer came.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The page could not be kept.
+    #[error("page not kept: {0}")]
+    Page(#[source] StoreError),
+    /// The charge failed.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+}
+
+/// A question that was admitted.
+#[derive(Debug)]
+pub struct Work {
+    /// Its slot and its hold.
+    pub permit: Permit,
+    /// What is asked.
+    pub question: Question,
+    /// What it costs.
+    pub price: Price,
+    /// The balance at the decision, what running work holds included.
+    pub balance: Credits,
+    /// When it must be answered.
+    pub deadline: Instant,
+}
+
+impl Engine {
+    /// Answers an admitted question. When this returns, the provider's socket is closed or its answer
+    /// read, the charge is on disk, and the slot is free: in this order.
+    ///
+    /// Dropping the future at any moment before the charge cancels the call: the socket is closed, then
+    /// the slot is freed, nothing is charged, and the record ends as a 499.
+    ///
+    /// The record comes back so that its end can follow the response; none where settling broke, which
+    /// ended it already.
+    pub async fn answer(
+        &self,
+        line: &Line,
+        work: Work,
+        mut record: Record,
+    ) -> (Option<Record>, Result<Answered, AnswerError>) {
+        // Declared before the call, so dropped after it: the slot outlives the socket.
+        let Work { permit, question, price, balance, deadline } = work;
+        let started = Instant::now();
+        let called =
+            call(line, &question, deadline, self.clock(), |attempts| record.attempted(attempts)).await;
+        let answer = match called {
+            Ok(answer) => answer,
+            Err(error) => {
+                permit.release(None).await;
+                self.counters.failed.count();
+                return (Some(record), Err(error.into()));
+            }
+        };
+        self.took(question.endpoint, started.elapsed());
+        let mut pages = Pages::default();
+        if question.include.html {
+            let html = render::page(&question, &answer);
+            match self.put_page(record.line().request, html).await {
+                Ok(address) => pages.html = Some(address),
+                Err(error) => {
+                    permit.release(None).await;
+                    self.counters.failed.count();
+                    return (Some(record), Err(AnswerError::Page(error)));
+                }
+            }
+        }
+        let result = ResultObject { question: &question, answer: &answer, pages: &pages }.to_json();
+        let charged = price.charge(clusters(&answer));
+        if charged == Credits::ZERO {
+            permit.release(None).await;
+            record.succeed(charged);
+            self.counters.answered.count();
+            return (Some(record), Ok(Answered { result, charged, remaining: balance }));
+        }
+        let line = record.line();
+        let charge =
+            Charge { request: line.request, account: line.account, price: charged, at: self.clock().now() };
+        let (record, settled) = self.settle(permit, charge, record).await;
+        match settled {
+            Ok(remaining) => {
+                self.counters.answered.count();
+                (record, Ok(Answered { result, charged, remaining }))
+            }
+            Err(error) => {
+                self.counters.failed.count();
+                (record, Err(error.into()))
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Who answers this question for this caller, and at what price. Test keys are answered by the
+    /// sandbox at price 0.
+    ///
+    /// # Errors
+    /// [`ProviderError::Unavailable`], naming the missing setting, where the endpoint has no provider.
+    pub fn line(&self, caller: &Caller, question: &Question) -> Result<(Arc<Line>, Price), ProviderError> {
+        match caller.kind {
+            KeyKind::Test => Ok((Arc::clone(self.parts.catalog.sandbox()), Price::FREE)),
+            KeyKind::Live => {
+                let line = self.parts.catalog.line(question.endpoint)?;
+                Ok((Arc::clone(line), self.parts.prices.of(question, Way::Now)))
+            }
+        }
+    }
+}
+
+/// Product clusters that came back: AI Mode charges for each.
+fn clusters(answer: &bromo_rules::answer::Answer) -> usize {
+    answer.extra.get("productResults").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
+}

@@ -1,0 +1,152 @@
+//! The two ways: a question answered now, a task answered later. The only crate that knows store,
+//! admission and providers all three.
+//!
+//! ```text
+//! now:    caller -> admission (rate, credit hold, slot) -> provider -> charge -> answer -> log line
+//! ```
+
+pub mod account;
+pub mod answer;
+mod call;
+pub mod caller;
+pub mod counters;
+mod decide;
+pub mod log;
+pub mod page;
+mod random;
+mod render;
+pub mod result;
+pub mod settle;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bromo_admission::Admission;
+use bromo_providers::catalog::Catalog;
+use bromo_rules::credit::Prices;
+use bromo_rules::endpoint::Endpoint;
+use bromo_rules::id::RequestId;
+use bromo_rules::plan::PlanTable;
+use bromo_rules::time::Clock;
+use bromo_rules::window::Limit;
+use bromo_store::Store;
+use tokio_util::task::TaskTracker;
+
+pub use call::CallError;
+pub use caller::Caller;
+pub use decide::{DecideError, Decided};
+pub use log::{LogQueue, Record};
+
+use crate::caller::Callers;
+use crate::counters::Counters;
+
+/// Numbers of the engine that the configuration sets.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A call is answered or given up within this time: below the 300 s at which clients ask again.
+    pub answer_deadline: Duration,
+    /// Requests per second, key and route.
+    pub rate: Limit,
+    /// How long a stored page is kept.
+    pub page_ttl: Duration,
+    /// What links in answers begin with.
+    pub public_url: String,
+}
+
+/// What an engine is made of; nothing is global.
+pub struct Parts {
+    /// What survives a restart.
+    pub store: Arc<dyn Store>,
+    /// Who may start.
+    pub admission: Arc<dyn Admission>,
+    /// Who answers.
+    pub catalog: Catalog,
+    /// The plans.
+    pub plans: Arc<PlanTable>,
+    /// The prices.
+    pub prices: Prices,
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where log lines go.
+    pub log: Arc<LogQueue>,
+    /// Numbers.
+    pub settings: Settings,
+    /// Counts the tasks that shutdown waits for.
+    pub tracker: TaskTracker,
+}
+
+/// Both ways, and the accounts that walk them.
+pub struct Engine {
+    parts: Parts,
+    callers: Callers,
+    counters: Arc<Counters>,
+    /// How long an endpoint's answers took lately, in milliseconds: a moving average.
+    usual_ms: [AtomicU64; Endpoint::ALL.len()],
+}
+
+/// An endpoint is thought to take so long before its first answer.
+const USUAL_AT_FIRST: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// An engine of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let usual = u64::try_from(USUAL_AT_FIRST.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            parts,
+            callers: Callers::default(),
+            counters: Arc::default(),
+            usual_ms: std::array::from_fn(|_| AtomicU64::new(usual)),
+        }
+    }
+
+    /// An id for a request that arrives now.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::new(self.parts.clock.now(), random::fast())
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// The plans.
+    pub fn plans(&self) -> &PlanTable {
+        &self.parts.plans
+    }
+
+    /// The numbers.
+    pub fn settings(&self) -> &Settings {
+        &self.parts.settings
+    }
+
+    /// What stays on disk; the dashboard and the admin pages read it.
+    pub fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    /// The counts of slots.
+    pub fn admission(&self) -> &dyn Admission {
+        &*self.parts.admission
+    }
+
+    /// Who answers.
+    pub fn catalog(&self) -> &Catalog {
+        &self.parts.catalog
+    }
+
+    /// Where log lines go.
+    pub fn log(&self) -> &Arc<LogQueue> {
+        &self.parts.log
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Shutdown waits for these tasks.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.parts.tracker
+    }
+}
