@@ -1,0 +1,1 @@
+//! The small model in this process.
