@@ -17,6 +17,7 @@ pub mod plan;
 pub mod problem;
 pub mod question;
 pub mod retry;
+pub mod schema;
 pub mod standing;
 pub mod state;
 pub mod time;
