@@ -19,7 +19,7 @@ pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};
 pub use logs::{LogFilter, LogGap, Logs, StoredLine};
 pub use pages::Pages;
-pub use sqlite::{SqliteStore, open_sqlite};
+pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};
 
 /// Everything but the log.
 pub trait Store: Accounts + Keys + Ledger + Pages {}

@@ -1,11 +1,12 @@
 //! The suite that every backend passes, one file a trait. Each test gets a store of its own, empty.
 //!
-//! A backend runs it with [`store_contract!`](crate::store_contract), which makes a test of each function
-//! here and so cannot forget one that the list below names.
+//! A backend runs it with [`store_contract!`](crate::store_contract) and
+//! [`logs_contract!`](crate::logs_contract), which make a test of each function that they list.
 
 pub mod accounts;
 pub mod keys;
 pub mod ledger;
+pub mod logs;
 pub mod pages;
 
 use bromo_rules::account::{Account, Entry, Key};
@@ -104,6 +105,27 @@ macro_rules! store_contract {
             a_page_is_there_until_it_expires,
             a_page_put_again_is_the_newer_one,
             no_more_pages_expire_than_asked_for,
+        }
+    };
+}
+
+/// The same for the log: the closure takes `&dyn Logs`.
+#[macro_export]
+macro_rules! logs_contract {
+    ($with_logs:path) => {
+        $crate::contract_tests! { $with_logs, logs:
+            a_line_reads_back_as_it_was,
+            lines_come_newest_first_page_by_page,
+            a_cursor_stays_good_while_lines_arrive_and_blocks_merge,
+            one_accounts_lines_are_read_alone,
+            a_request_is_found_with_and_without_its_account,
+            filters_hold_together,
+            many_small_batches_read_like_a_large_one,
+            a_batch_larger_than_a_block_is_kept_whole,
+            a_gap_is_kept_with_and_without_lines,
+            lines_too_old_are_trimmed,
+            a_log_too_large_is_trimmed_from_the_old_end,
+            a_cursor_is_never_given_twice,
         }
     };
 }

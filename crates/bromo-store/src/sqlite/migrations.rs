@@ -15,6 +15,13 @@ pub(super) struct Migration {
 pub(super) const STORE: &[Migration] =
     &[Migration { number: 1, name: "first", sql: include_str!("../../migrations/sqlite/0001_first.sql") }];
 
+/// The steps of `logs.db`.
+pub(super) const LOGS: &[Migration] = &[Migration {
+    number: 1,
+    name: "first",
+    sql: include_str!("../../migrations/sqlite-logs/0001_first.sql"),
+}];
+
 /// Applies what is missing, each step in its own transaction.
 ///
 /// # Errors
@@ -51,7 +58,7 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_from_one_without_gaps_and_apply_once() {
-        for steps in [STORE] {
+        for steps in [STORE, LOGS] {
             let numbers: Vec<u32> = steps.iter().map(|step| step.number).collect();
             let expected: Vec<u32> = (1..).take(steps.len()).collect();
             assert_eq!(numbers, expected);

@@ -11,6 +11,7 @@ mod folder;
 mod job;
 mod keys;
 mod ledger;
+mod logs;
 mod migrations;
 mod pages;
 mod readers;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 use self::checkpoint::Checkpointer;
 use self::connection::Durability;
+pub use self::logs::{SqliteLogs, open_sqlite_logs};
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::error::StoreError;

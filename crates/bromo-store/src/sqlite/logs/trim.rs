@@ -1,0 +1,84 @@
+//! Deleting what is too old or too much, whole runs at a time.
+//!
+//! The pages that become free are used again by what is appended next; the file does not shrink.
+
+use bromo_rules::time::Timestamp;
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+
+/// Runs deleted in one transaction, so that appending never waits long.
+const STEP_RUNS_MAX: usize = 16;
+
+/// What one transaction of a trim did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Lines that went.
+    pub(super) lines: u64,
+    /// Whether there may be more to do.
+    pub(super) more: bool,
+}
+
+/// Deletes up to [`STEP_RUNS_MAX`] runs.
+pub(super) fn step(connection: &Connection, before: Timestamp, bytes_max: u64) -> Result<Step, StoreError> {
+    let mut lines = 0;
+    let mut runs = 0;
+    let mut oldest_kept = before.millis();
+    while runs < STEP_RUNS_MAX
+        && let Some((run, for_size)) = next(connection, before, bytes_max)?
+    {
+        connection
+            .prepare_cached("DELETE FROM blocks WHERE last_seq BETWEEN ?1 AND ?2")?
+            .execute((run.first_seq, run.last_seq))?;
+        connection.prepare_cached("DELETE FROM runs WHERE last_seq = ?1")?.execute([run.last_seq])?;
+        if for_size {
+            oldest_kept = oldest_kept.max(run.last_at);
+        }
+        lines += run.lines;
+        runs += 1;
+    }
+    // A gap tells of missing lines among others; it goes with those around it.
+    connection.prepare_cached("DELETE FROM gaps WHERE last_at < ?1")?.execute([oldest_kept])?;
+    Ok(Step { lines: lines.unsigned_abs(), more: runs == STEP_RUNS_MAX })
+}
+
+struct Run {
+    first_seq: i64,
+    last_seq: i64,
+    last_at: i64,
+    lines: i64,
+}
+
+/// The run to delete next, and whether it is for its size and not for its age.
+fn next(
+    connection: &Connection,
+    before: Timestamp,
+    bytes_max: u64,
+) -> Result<Option<(Run, bool)>, StoreError> {
+    let for_age = oldest(connection, before.millis())?;
+    if for_age.is_some() || bytes_used(connection)? <= bytes_max {
+        return Ok(for_age.map(|run| (run, false)));
+    }
+    Ok(oldest(connection, i64::MAX)?.map(|run| (run, true)))
+}
+
+/// The oldest run that ends before this instant.
+fn oldest(connection: &Connection, ends_before: i64) -> Result<Option<Run>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first_seq, last_seq, last_at, lines FROM runs WHERE last_at < ?1 ORDER BY last_seq LIMIT 1",
+    )?;
+    let mut rows = statement.query_map([ends_before], |row| {
+        Ok(Run { first_seq: row.get(0)?, last_seq: row.get(1)?, last_at: row.get(2)?, lines: row.get(3)? })
+    })?;
+    Ok(rows.next().transpose()?)
+}
+
+/// What the database takes, free pages apart.
+fn bytes_used(connection: &Connection) -> Result<u64, StoreError> {
+    let pragma = |name: &str| -> Result<u64, StoreError> {
+        let number: i64 = connection.prepare_cached(name)?.query_row([], |row| row.get(0))?;
+        Ok(number.unsigned_abs())
+    };
+    let pages = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
+    Ok(pages * pragma("PRAGMA page_size")?)
+}
