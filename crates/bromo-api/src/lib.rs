@@ -5,6 +5,7 @@ pub mod body;
 mod caller;
 mod exchange;
 pub mod openapi;
+pub mod pages;
 pub mod problem;
 mod reply;
 pub mod route;

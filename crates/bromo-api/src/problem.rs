@@ -43,6 +43,15 @@ impl Failure {
         Self { details: Some(json!({ "id": path })), ..Problem::NOT_FOUND.into() }
     }
 
+    /// No such stored page, or no longer.
+    pub fn no_page(id: &str) -> Self {
+        Self {
+            message: "Page not found".into(),
+            details: Some(json!({ "id": id })),
+            ..Problem::NOT_FOUND.into()
+        }
+    }
+
     /// The body or the query is invalid.
     pub fn invalid(faults: &[FieldFault]) -> Self {
         Self { details: Some(json!(faults)), ..Problem::VALIDATION.into() }

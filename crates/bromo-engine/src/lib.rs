@@ -125,6 +125,16 @@ impl Engine {
         &*self.parts.store
     }
 
+    /// What stays on disk, for a task of its own.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.parts.store)
+    }
+
+    /// The clock, for a task of its own.
+    pub fn shared_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.parts.clock)
+    }
+
     /// The counts of slots.
     pub fn admission(&self) -> &dyn Admission {
         &*self.parts.admission

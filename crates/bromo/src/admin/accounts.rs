@@ -1,0 +1,155 @@
+//! Accounts, plans, grants and keys.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use bromo_engine::account::PAGE_MAX;
+use bromo_rules::account::{Account, Key};
+use bromo_rules::credit::Credits;
+use bromo_rules::id::{AccountId, KeyId};
+use bromo_rules::key::KeyKind;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Admin;
+use super::fault::Fault;
+
+type Answer = Result<Json<Value>, Fault>;
+
+fn view(admin: &Admin, account: &Account) -> Value {
+    let usage = admin.engine.admission().usage().into_iter().find(|usage| usage.account == account.id);
+    let slots = admin.engine.plans().lookup(&account.plan).map_or(0, |plan| plan.slots);
+    json!({
+        "account": account.id.to_string(),
+        "name": account.name,
+        "plan": account.plan,
+        "next_plan": account.next_plan,
+        "credits": account.balance.total(),
+        "slots": slots,
+        "slots_in_use": usage.map_or(0, |usage| usage.slots.current),
+        "cycle_ends_at": account.cycle.ends_at.to_string(),
+        "created_at": account.created_at.to_string(),
+    })
+}
+
+fn view_key(key: &Key) -> Value {
+    json!({
+        "id": key.id.to_string(),
+        "kind": key.kind.word(),
+        "name": key.name,
+        "last4": key.last4,
+        "created_at": key.created_at.to_string(),
+        "revoked_at": key.revoked_at.map(|at| at.to_string()),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewAccount {
+    name: String,
+    plan: String,
+}
+
+pub(super) async fn create(
+    State(admin): State<Admin>,
+    body: Result<Json<NewAccount>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(new) = body?;
+    let (account, key) = admin.engine.create_account(&new.name, &new.plan).await?;
+    Ok(Json(json!({ "account": account.id.to_string(), "key": key.reveal() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    after: Option<String>,
+    count: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let Query(query) = query?;
+    let after = query.after.map(|after| after.parse::<AccountId>());
+    let after = after.transpose().map_err(|error| Fault::invalid(format!("after: {error}")))?;
+    let count = query.count.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let accounts = admin.engine.store().list_accounts(after, count).await?;
+    let views: Vec<_> = accounts.iter().map(|account| view(&admin, account)).collect();
+    Ok(Json(json!({ "accounts": views })))
+}
+
+pub(super) async fn show(State(admin): State<Admin>, Path(account): Path<String>) -> Answer {
+    let account = admin.engine.find_account(&account).await?;
+    Ok(Json(view(&admin, &account)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPlan {
+    plan: String,
+    #[serde(default)]
+    next_cycle: bool,
+}
+
+pub(super) async fn set_plan(
+    State(admin): State<Admin>,
+    Path(account): Path<String>,
+    body: Result<Json<NewPlan>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(new) = body?;
+    let account = admin.engine.find_account(&account).await?.id;
+    let account = if new.next_cycle {
+        admin.engine.schedule_plan(account, &new.plan).await?
+    } else {
+        admin.engine.set_plan(account, &new.plan).await?
+    };
+    Ok(Json(view(&admin, &account)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    credits: i64,
+}
+
+pub(super) async fn grant(
+    State(admin): State<Admin>,
+    Path(account): Path<String>,
+    body: Result<Json<Grant>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(grant) = body?;
+    let account = admin.engine.find_account(&account).await?.id;
+    let account = admin.engine.grant(account, Credits::new(grant.credits)).await?;
+    Ok(Json(view(&admin, &account)))
+}
+
+pub(super) async fn list_keys(State(admin): State<Admin>, Path(account): Path<String>) -> Answer {
+    let account = admin.engine.find_account(&account).await?;
+    let keys = admin.engine.store().list_keys(account.id).await?;
+    Ok(Json(json!({ "keys": keys.iter().map(view_key).collect::<Vec<_>>() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    #[serde(default)]
+    test: bool,
+    name: Option<String>,
+}
+
+pub(super) async fn create_key(
+    State(admin): State<Admin>,
+    Path(account): Path<String>,
+    body: Result<Json<NewKey>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let Json(new) = body?;
+    let account = admin.engine.find_account(&account).await?;
+    let kind = if new.test { KeyKind::Test } else { KeyKind::Live };
+    let (key, secret) = admin.engine.create_key(account.id, kind, new.name.as_deref()).await?;
+    Ok(Json(json!({ "id": key.id.to_string(), "account": account.id.to_string(), "key": secret.reveal() })))
+}
+
+pub(super) async fn revoke_key(State(admin): State<Admin>, Path(key): Path<String>) -> Answer {
+    let id = key.parse::<KeyId>().map_err(|error| Fault::invalid(error.to_string()))?;
+    Ok(Json(view_key(&admin.engine.revoke_key(id).await?)))
+}

@@ -1,0 +1,73 @@
+//! `bromo dev`: everything at once, for a first look.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bromo_rules::key::KeyHash;
+use bromo_store::StoreError;
+
+use super::{ask_itself, print, serve};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::{Running, secret_file, telemetry};
+
+/// Every endpoint that a model alone can answer, answered by the model in this process.
+const SETTINGS: &str = r#"
+[endpoints]
+chatgpt = { provider = "embedded" }
+gemini = { provider = "embedded" }
+copilot = { provider = "embedded" }
+perplexity = { provider = "embedded" }
+grok = { provider = "embedded" }
+aimode = { provider = "embedded" }
+[telemetry]
+level = "warn"
+"#;
+
+const ACCOUNT: &str = "demo";
+const PLAN: &str = "hobby";
+
+pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
+    let config = super::load(SETTINGS, file)?;
+    telemetry::init(&config.telemetry);
+    let running = crate::start(&config, Arc::new(SystemClock::start()))?;
+    let key = crate::runtime()?.block_on(demo_key(&running, &config))?;
+    let (api, admin) = (running.api, running.admin);
+    print::line(format_args!(
+        "bromo {version} listens.\n\n\
+         API key    {key}   (account \"{ACCOUNT}\", plan {PLAN})\n\
+         Dashboard  http://{api}/\n\
+         Reference  http://{api}/docs\n\
+         Admin      http://{admin}/   (metrics, health, admin API)\n\n\
+         Ask it something:\n\n  \
+         curl -i http://{api}/v1/monitor/chatgpt \\\n    \
+         -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"prompt\":\"What is the capital of France?\",\"country\":\"US\"}}'\n",
+        version = env!("CARGO_PKG_VERSION"),
+    ));
+    ask_itself::run(api, &key)?;
+    print::line("\nServing. Ctrl+C ends it.");
+    serve::until_signal(running)
+}
+
+/// The demo account's key: the one of the last start, if it still works.
+async fn demo_key(running: &Running, config: &Config) -> anyhow::Result<String> {
+    let file = config.data.join("demo-key");
+    let engine = &running.engine;
+    if let Some(key) = secret_file::read(&file)?
+        && let Ok((_, hash)) = KeyHash::of_presented(key.as_bytes())
+        && engine.caller(&hash).await?.is_some()
+    {
+        return Ok(key);
+    }
+    let key = match engine.create_account(ACCOUNT, PLAN).await {
+        Ok((_, key)) => key,
+        Err(bromo_engine::account::AccountError::Store(StoreError::Conflict { .. })) => {
+            let account = engine.find_account(ACCOUNT).await?;
+            engine.create_key(account.id, bromo_rules::key::KeyKind::Live, Some("demo")).await?.1
+        }
+        Err(error) => return Err(error.into()),
+    };
+    secret_file::write(&file, key.reveal())?;
+    Ok(key.reveal().to_owned())
+}

@@ -1,0 +1,105 @@
+//! The command line: one file a command.
+
+mod account;
+mod admin;
+mod ask_itself;
+mod check_config;
+mod dev;
+mod key;
+mod openapi;
+mod plans;
+mod print;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, environment};
+
+/// A self-hosted API for AI answers: exact slots, honest headers, nothing lost.
+#[derive(Parser)]
+#[command(name = "bromo", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try it: a demo account, a real answer, everything in ./bromo-data
+    Dev {
+        /// Settings on top of dev's own
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Serve as configured
+    Serve {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Make and change accounts of a running server
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Make and revoke keys of a running server
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Report everything that is wrong with a configuration
+    CheckConfig {
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the OpenAPI description
+    Openapi {
+        /// As served with api.strict = true
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the plan table as configuration
+    Plans {
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Which server a command speaks to.
+#[derive(Args, Clone)]
+struct Server {
+    /// The server's configuration: its admin address and token file are used
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The admin address, for example http://127.0.0.1:8788
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The file with the admin token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON only
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command of this process' arguments.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Dev { config } => dev::run(config.as_deref()),
+        Command::Serve { config } => serve::run(&config),
+        Command::Account(command) => account::run(command),
+        Command::Key(command) => key::run(command),
+        Command::CheckConfig { config } => check_config::run(config.as_deref()),
+        Command::Openapi { strict } => openapi::run(strict),
+        Command::Plans { config } => plans::run(config.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(base: &str, file: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(Config::load(base, file, &environment())?)
+}

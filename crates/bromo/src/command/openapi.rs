@@ -1,0 +1,8 @@
+//! `bromo openapi`
+
+use super::print;
+
+pub(super) fn run(strict: bool) -> anyhow::Result<()> {
+    print::line(serde_json::to_string_pretty(&bromo_api::openapi::document(strict))?);
+    Ok(())
+}

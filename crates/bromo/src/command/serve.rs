@@ -1,0 +1,39 @@
+//! `bromo serve`, and the wait for a signal that `dev` shares.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::SystemClock;
+use crate::{Running, telemetry};
+
+pub(super) fn run(file: &Path) -> anyhow::Result<()> {
+    let config = super::load("", Some(file))?;
+    telemetry::init(&config.telemetry);
+    let running = crate::start(&config, Arc::new(SystemClock::start()))?;
+    tracing::info!(api = %running.api, admin = %running.admin, "listening");
+    until_signal(running)
+}
+
+/// Serves until SIGTERM or SIGINT, then ends gently. A second signal ends at once.
+pub(super) fn until_signal(running: Running) -> anyhow::Result<()> {
+    let stop = running.stop_token();
+    crate::runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: finishing the calls that run");
+        stop.cancel();
+        let ended = tokio::task::spawn_blocking(move || running.wait());
+        tokio::select! {
+            ended = ended => ended.context("a thread broke while ending"),
+            _ = terminate.recv() => std::process::exit(1),
+            _ = interrupt.recv() => std::process::exit(1),
+        }
+    })
+}

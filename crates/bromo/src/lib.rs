@@ -1,0 +1,232 @@
+//! The program: wiring from top to bottom. Tests start it the same way as `main`.
+
+mod admin;
+mod catalog;
+pub mod clock;
+pub mod command;
+pub mod config;
+mod listener;
+mod metrics;
+mod secret_file;
+mod telemetry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use bromo_admission::Local;
+use bromo_api::{Api, BodyBudget, BodyLimits};
+use bromo_engine::{Engine, LogQueue, Parts, Settings};
+use bromo_rules::time::Clock;
+use bromo_rules::window::Limit;
+use bromo_store::{Logs, Store};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+
+/// A bromo that runs.
+pub struct Running {
+    /// Where customers call.
+    pub api: SocketAddr,
+    /// Where operators call.
+    pub admin: SocketAddr,
+    /// What answers them.
+    pub engine: Arc<Engine>,
+    stop: CancellationToken,
+    api_threads: Vec<JoinHandle<()>>,
+    background_stop: CancellationToken,
+    background: Option<JoinHandle<()>>,
+}
+
+/// Starts everything and returns as soon as it listens.
+///
+/// # Errors
+/// What is wrong and with which setting: the data folder is in use, an address is taken, a plan that an
+/// account is on has left the table.
+pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    let token = secret_file::admin_token(&config.token_file)?;
+    let store: Arc<dyn Store> = Arc::new(
+        bromo_store::open_sqlite(&config.data)
+            .with_context(|| format!("cannot open {}", config.data.display()))?,
+    );
+    let logs: Arc<dyn Logs> = Arc::new(
+        bromo_store::open_sqlite_logs(&config.data)
+            .with_context(|| format!("cannot open the log in {}", config.data.display()))?,
+    );
+    let background = runtime()?;
+    background.block_on(check_plans(&*store, config))?;
+    let listeners = listener::bind(config.listen.api, config.listen.threads)?;
+    let admin_listener = listener::bind(config.listen.admin, 1)?.remove(0);
+    let (api_address, admin_address) = (listeners[0].local_addr()?, admin_listener.local_addr()?);
+    let tracker = TaskTracker::new();
+    let engine = Arc::new(Engine::new(Parts {
+        store: Arc::clone(&store),
+        admission: Arc::new(Local::new()),
+        catalog: catalog::build(config)?,
+        plans: Arc::new(config.plans.clone()),
+        prices: config.prices.clone(),
+        clock: Arc::clone(&clock),
+        log: Arc::new(LogQueue::default()),
+        settings: Settings {
+            answer_deadline: config.answer_deadline,
+            rate: Limit { requests: config.requests_per_second },
+            page_ttl: config.api.page_ttl,
+            public_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api_address}")),
+        },
+        tracker: tracker.clone(),
+    }));
+    let api = Arc::new(Api {
+        engine: Arc::clone(&engine),
+        strict: config.api.strict,
+        limits: BodyLimits {
+            bytes_max: config.api.body_bytes_max,
+            timeout: config.listen.body_timeout,
+            total: Arc::new(BodyBudget::new(config.api.bodies_bytes_max)),
+        },
+        goto_base: config.goto_base.clone(),
+        pages: bromo_api::pages::router(&engine, config.api.strict),
+    });
+    let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
+    let threads = listeners.into_iter().enumerate();
+    let api_threads = threads.map(|(index, listener)| {
+        let (api, stop, tracker) = (Arc::clone(&api), stop.clone(), tracker.clone());
+        let (head_timeout, shutdown) = (config.listen.head_timeout, config.listen.shutdown);
+        let runtime = runtime()?;
+        let serve = move || {
+            let _entered = runtime.enter();
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+            runtime.block_on(async {
+                let served = async {
+                    bromo_api::serve::serve(listener, api, head_timeout, stop.clone()).await;
+                    tracker.wait().await;
+                };
+                let deadline = async {
+                    stop.cancelled().await;
+                    tokio::time::sleep(shutdown).await;
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = deadline => tracing::warn!("calls were still running at the shutdown deadline, and are cut"),
+                }
+            });
+        };
+        Ok(std::thread::Builder::new().name(format!("bromo-api-{index}")).spawn(serve)?)
+    });
+    let api_threads = api_threads.collect::<anyhow::Result<_>>()?;
+    let background =
+        background_thread(background, config, &engine, logs, admin_listener, &token, &background_stop)?;
+    tracker.close();
+    Ok(Running {
+        api: api_address,
+        admin: admin_address,
+        engine,
+        stop,
+        api_threads,
+        background_stop,
+        background: Some(background),
+    })
+}
+
+/// Everything beside the API: the admin listener, the log's writer, what deletes old things.
+fn background_thread(
+    runtime: Runtime,
+    config: &Config,
+    engine: &Arc<Engine>,
+    logs: Arc<dyn Logs>,
+    listener: std::net::TcpListener,
+    token: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let admin = admin::router(Arc::clone(engine), Arc::clone(&logs), token);
+    let (engine, stop, keep, bytes_max) =
+        (Arc::clone(engine), stop.clone(), config.logs.keep, config.logs.bytes_max);
+    let work = move || {
+        runtime.block_on(async {
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+            let (store, clock) = (engine.shared_store(), engine.shared_clock());
+            tokio::spawn(bromo_engine::page::expire(store, Arc::clone(&clock), stop.clone()));
+            tokio::spawn(bromo_engine::log::trim(Arc::clone(&logs), clock, keep, bytes_max, stop.clone()));
+            let writer = tokio::spawn(Arc::clone(engine.log()).write(logs, stop.clone()));
+            let served = axum::serve(listener, admin).with_graceful_shutdown({
+                let stop = stop.clone();
+                async move { stop.cancelled().await }
+            });
+            tokio::select! {
+                served = served => if let Err(error) = served {
+                    tracing::error!(%error, "the admin listener ended");
+                },
+                () = stop.cancelled() => {}
+            }
+            stop.cancelled().await;
+            let _ = writer.await; // What is left in the queue is on disk now.
+        });
+    };
+    Ok(std::thread::Builder::new().name("bromo-background".to_owned()).spawn(work)?)
+}
+
+impl Running {
+    /// Ends it: no new connections, running calls end within the shutdown deadline, then the log is
+    /// written. Returns at once; [`Running::wait`] waits for the end.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// What [`Running::stop`] cancels, for signal handlers.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until everything has ended.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        for thread in self.api_threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.background_stop.cancel();
+        if let Some(thread) = self.background.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        self.join();
+    }
+}
+
+/// A runtime for one thread.
+pub(crate) fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Accounts read in one go.
+const ACCOUNTS_PAGE: u32 = 1000;
+
+/// Every account's plan must stand in the table: an account without limits could not be served honestly.
+async fn check_plans(store: &dyn Store, config: &Config) -> anyhow::Result<()> {
+    let mut after = None;
+    loop {
+        let accounts = store.list_accounts(after, ACCOUNTS_PAGE).await?;
+        for account in &accounts {
+            let plans = std::iter::once(&account.plan).chain(&account.next_plan);
+            for plan in plans.filter(|plan| config.plans.lookup(plan).is_none()) {
+                anyhow::bail!(
+                    "account {:?} is on plan {plan:?}, which [[plans]] does not have",
+                    account.name
+                );
+            }
+        }
+        match accounts.last() {
+            Some(last) if accounts.len() == ACCOUNTS_PAGE as usize => after = Some(last.id),
+            _ => return Ok(()),
+        }
+    }
+}

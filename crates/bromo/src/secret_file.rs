@@ -1,0 +1,44 @@
+//! Small secrets in files that only their owner may read.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// The content of the file, without the line break at its end; none if it is not there.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Writes a new file with mode 0600.
+pub(crate) fn write(path: &Path, secret: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    writeln!(file, "{secret}").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The admin token of the file; made from 32 random bytes where there is none.
+pub(crate) fn admin_token(path: &Path) -> anyhow::Result<String> {
+    if let Some(token) = read(path)?.filter(|token| !token.is_empty()) {
+        return Ok(token);
+    }
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let token = random.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    write(path, &token)?;
+    Ok(token)
+}
