@@ -17,7 +17,7 @@ use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 use bromo_store::contract::{NOW, logs, newcomer};
 use bromo_store::{
-    Accounts, Charge, Ledger, LogFilter, Logs, SqliteLogs, SqliteStore, StoreError, open_sqlite,
+    Accounts, Charge, Keys, Ledger, LogFilter, Logs, SqliteLogs, SqliteStore, StoreError, open_sqlite,
     open_sqlite_logs,
 };
 
@@ -35,6 +35,9 @@ async fn main() -> Result<(), StoreError> {
         let grant = Change::Grant(Credits::new(1_000_000_000));
         store.change_account(account.id, &grant, &plans, NOW).await?;
     }
+    for callers in [1, 64] {
+        look_ups(&store, callers).await?;
+    }
     for callers in [1, 64, 256] {
         charges(&store, callers, ACCOUNTS).await?;
     }
@@ -42,7 +45,7 @@ async fn main() -> Result<(), StoreError> {
     let wal = folder.join("bromo.db-wal").metadata().map_or(0, |file| file.len());
     println!("wal file {} MB", wal / 1_000_000);
     let logs = open_sqlite_logs(&folder)?;
-    for accounts in [1, 1000] {
+    for accounts in [1, 50, 1000] {
         append(&logs, accounts, 1500).await?;
     }
     append(&logs, 50, 30).await?;
@@ -80,6 +83,24 @@ async fn charges(store: &Arc<SqliteStore>, callers: u64, accounts: u64) -> Resul
     took.sort_unstable();
     let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
     println!("{callers} callers, {accounts} accounts: {rate:.0} charges/s, p50 {p50:.2?}, p99 {p99:.2?}");
+    Ok(())
+}
+
+/// Keys by hash, each with its account.
+async fn look_ups(store: &SqliteStore, callers: u64) -> Result<(), StoreError> {
+    let begin = Instant::now();
+    let callers_do = (0..callers).map(async |caller| {
+        let (_, _, key) = newcomer(caller % ACCOUNTS + 1);
+        let mut done = 0_u32;
+        while begin.elapsed() < SPELL / 5 {
+            store.lookup_key(key.hash).await?;
+            done += 1;
+        }
+        Ok::<_, StoreError>(done)
+    });
+    let done: u32 = futures_util::future::try_join_all(callers_do).await?.into_iter().sum();
+    let rate = f64::from(done) / begin.elapsed().as_secs_f64();
+    println!("{callers} callers: {rate:.0} keys looked up/s");
     Ok(())
 }
 

@@ -13,10 +13,10 @@ use crate::error::StoreError;
 /// Who pays, on which plan.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Writes a new account, its opening entry and its first key.
+    /// Writes a new account, its opening entry and its first key. The same call made again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the name is taken.
+    /// [`StoreError::Conflict`] if the name, the account's id, or the key's id or hash is taken.
     async fn create_account(&self, account: &Account, opening: &Entry, key: &Key) -> Result<(), StoreError>;
 
     /// The account of this id.

@@ -11,10 +11,11 @@ use crate::error::StoreError;
 /// API keys, by hash.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Writes a key and moves its account's version.
+    /// Writes a key and moves its account's version. The same call made again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the account is unknown.
+    /// [`StoreError::Missing`] if the account is unknown; [`StoreError::Conflict`] if the id or the hash is
+    /// another key's.
     async fn create_key(&self, key: &Key) -> Result<Account, StoreError>;
 
     /// The key with this hash, revoked or not, and its account.

@@ -41,9 +41,12 @@ pub trait Ledger: Send + Sync {
     /// Takes the price from the balance and writes the entry; acknowledged means fsynced. Charges that
     /// arrive together share one commit, one balance update an account.
     ///
+    /// Once the writer has it, it is paid even if the caller leaves: the point of no return.
+    ///
     /// # Errors
-    /// [`StoreError::Missing`] if the account is unknown; [`StoreError::Unavailable`] if the commit failed:
-    /// then nothing was written, or calling again finds that it was.
+    /// [`StoreError::Missing`] if the account is unknown; [`StoreError::Refused`] if the price is not above 0;
+    /// [`StoreError::Conflict`] if another account paid for this request; [`StoreError::Unavailable`] if the
+    /// commit failed: then nothing was written, or calling again finds that it was.
     async fn charge(&self, charge: Charge) -> Result<Charged, StoreError>;
 
     /// Entries of an account after `after_seq`, in order, at most `count`.

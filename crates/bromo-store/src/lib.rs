@@ -11,7 +11,7 @@ mod keys;
 mod ledger;
 mod logs;
 mod pages;
-pub mod sqlite;
+mod sqlite;
 
 pub use accounts::Accounts;
 pub use error::StoreError;

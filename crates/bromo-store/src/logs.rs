@@ -72,8 +72,9 @@ pub trait Logs: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn gaps(&self, from: Timestamp, until: Timestamp, count: u32) -> Result<Vec<LogGap>, StoreError>;
 
-    /// Deletes whole batches, oldest first, until the log is no larger than `bytes_max` and holds nothing
-    /// older than `before`; says how many lines went.
+    /// Deletes whole batches: those that ended before `before`, then the oldest until the log is no larger
+    /// than `bytes_max`; says how many lines went. A backend may have joined the batches of a few hours.
+    /// Gaps go with the lines around them.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 /// Stored answer pages (`include.html`).
 #[async_trait]
 pub trait Pages: Send + Sync {
-    /// Keeps a page until `expires_at`. `id` is the request's.
+    /// Keeps a page until `expires_at`. `id` is the request's; put again, the page is replaced.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

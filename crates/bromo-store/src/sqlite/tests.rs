@@ -203,6 +203,33 @@ async fn what_was_handed_over_is_written_before_the_store_ends() {
 }
 
 #[tokio::test]
+async fn callers_on_several_runtimes_are_served_and_see_their_writes() {
+    let folder = TempDir::new().unwrap();
+    let store = open_sqlite(folder.path()).unwrap();
+    let (account, opening, key) = newcomer(1);
+    store.create_account(&account, &opening, &key).await.unwrap();
+    let id = account.id;
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    for number in 0..25 {
+                        let paid = store.charge(charge(id, caller * 25 + number, 5)).await.unwrap();
+                        let Charged::Paid { balance, ledger_seq } = paid else { panic!("{paid:?}") };
+                        let entry = store.list_entries(id, ledger_seq - 1, 1).await.unwrap().remove(0);
+                        assert_eq!(entry.balance, balance);
+                    }
+                });
+            });
+        }
+    });
+    let account = store.lookup_account(id).await.unwrap().unwrap();
+    assert_eq!((account.balance.total(), account.ledger_seq), (Credits::ZERO, 101));
+}
+
+#[tokio::test]
 async fn the_wal_stays_bounded_under_steady_writes() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();

@@ -87,11 +87,16 @@ fn gone() -> StoreError {
 
 fn write_all(mut jobs: mpsc::Receiver<Job>, connection: &Connection, checkpointer: Option<&Checkpointer>) {
     let mut group = Vec::new();
+    let mut was_failing = false;
     while jobs.blocking_recv_many(&mut group, GROUP_JOBS_MAX) > 0 {
         let committed = commit(connection, &mut group);
-        if let Err(reason) = &committed {
-            tracing::error!(reason, jobs = group.len(), "commit failed");
+        // Each caller tells of its own failure; here only the turns, or a full disk fills the log too.
+        match &committed {
+            Err(reason) if !was_failing => tracing::error!(reason, "commits fail"),
+            Ok(()) if was_failing => tracing::info!("commits work again"),
+            _ => {}
         }
+        was_failing = committed.is_err();
         for job in group.drain(..) {
             job.answer(&committed);
         }
