@@ -19,6 +19,9 @@ BODY_MAX = 1 << 20
 HUGE = 100 << 20
 # What the server may grow by over all of these tests, at its highest: some bodies of the largest size.
 MEMORY_GROWTH_MAX_KB = 32 * 1024
+# What it may keep of refusals that it has made many times before.
+MEMORY_CREEP_MAX_KB = 4 * 1024
+REFUSALS = 100
 IDLE_CONNECTIONS = 200
 
 
@@ -166,6 +169,19 @@ def test_a_body_that_is_too_large_is_not_even_asked_for(program):
     wire = Wire(program)
     assert wire.send(head(program, f"Content-Length: {HUGE}", "Expect: 100-continue"))
     check_problem(wire.reply(), 413, "PAYLOAD_TOO_LARGE")
+
+
+def test_refusals_leave_nothing_behind(program):
+    def refuse_many():
+        for _ in range(REFUSALS):
+            wire = Wire(program)
+            wire.send(head(program, "Transfer-Encoding: chunked"))
+            wire.send(b"%x\r\n" % (2 * BODY_MAX) + b"x" * (2 * BODY_MAX))
+            check_problem(wire.reply(), 413, "PAYLOAD_TOO_LARGE")
+        return program.memory_kb("VmRSS")
+
+    before = refuse_many()
+    assert refuse_many() - before <= MEMORY_CREEP_MAX_KB
 
 
 def test_without_a_key_a_huge_body_is_a_401(program):
