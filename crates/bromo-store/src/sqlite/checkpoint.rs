@@ -7,15 +7,19 @@
 //!   [`BACKLOG_PAGES`] have gathered; it does most of the copying and most of the fsyncs;
 //! - under steady writes that thread never catches the last frame, so the WAL would never start over
 //!   (ceilings: 2 GB in 14 s). Once it has [`WAL_PAGES_MAX`] the writer does one PASSIVE checkpoint itself,
-//!   between two groups, of what little is left; the next commit then starts the WAL over.
+//!   between two groups, of what little is left; the next commit then starts the WAL over. If the thread is
+//!   just at it, or a read needs the pages, the writer goes on for now, but at [`WAL_PAGES_STOP`] it waits
+//!   for both: where the disk cannot follow, writing slows down rather than fill it.
 //!
-//! A reader that stays inside one read for long holds the WAL up; reads here are short. Neither part runs
-//! while nothing is written.
+//! So the WAL has at most [`WAL_PAGES_STOP`] pages and one group more, unless a read lasts longer than
+//! [`PATIENCE`]; reads here are short. Neither part runs while nothing is written.
 
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
@@ -27,14 +31,20 @@ use crate::error::StoreError;
 const BACKLOG_PAGES: i32 = 1000;
 /// Pages at which the writer lends a hand so that the WAL starts over: 32 MiB.
 const WAL_PAGES_MAX: i32 = 8000;
-/// If a reader kept the WAL from starting over, try again after this many more.
+/// Pages at which the writer waits until it can: 48 MiB.
+const WAL_PAGES_STOP: i32 = 12_000;
+/// If a read kept the WAL from starting over, try again after this many more.
 const RETRY_PAGES: i32 = 500;
+/// How long the writer waits for reads to end.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Decides after each commit; owned by the writer's thread.
 pub(super) struct Checkpointer {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     own_turn_at: Cell<i32>,
+    // Two checkpoints at once: the later one gives up as busy. Held during each, so that one can wait.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Checkpointer {
@@ -43,15 +53,18 @@ impl Checkpointer {
         let connection = connection::open_writer(path, connection::Durability::Full)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let (wake, woken) = mpsc::sync_channel::<()>(1);
+        let turn = Arc::new(Mutex::new(()));
+        let threads_turn = Arc::clone(&turn);
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
                 while woken.recv().is_ok() {
+                    let _turn = threads_turn.lock().unwrap_or_else(PoisonError::into_inner);
                     checkpoint(&connection);
                 }
             })
             .map_err(|error| StoreError::Unavailable { reason: format!("no thread: {error}") })?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), own_turn_at: Cell::new(WAL_PAGES_MAX) })
+        Ok(Self { wake: Some(wake), thread: Some(thread), own_turn_at: Cell::new(WAL_PAGES_MAX), turn })
     }
 
     /// Looks at the WAL's length and does, or has done, what is due.
@@ -63,14 +76,33 @@ impl Checkpointer {
             self.own_turn_at.set(WAL_PAGES_MAX);
         }
         if pages >= self.own_turn_at.get() {
-            checkpoint(writer);
-            self.own_turn_at.set(pages + RETRY_PAGES);
+            self.take_turn(writer, pages);
         } else if pages - home >= BACKLOG_PAGES
             && let Some(wake) = &self.wake
         {
             // Full means that it is about to run anyway.
             let _already_due = wake.try_send(());
         }
+    }
+
+    fn take_turn(&self, writer: &Connection, pages: i32) {
+        if pages < WAL_PAGES_STOP {
+            let _turn = match self.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            checkpoint(writer);
+        } else {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let restarted = writer
+                .busy_timeout(PATIENCE)
+                .and_then(|()| writer.wal_checkpoint_v2(None::<&str>, CheckpointMode::RESTART));
+            if let Err(error) = restarted.and(writer.busy_timeout(connection::BUSY_TIMEOUT)) {
+                tracing::warn!(%error, pages, "the WAL could not start over");
+            }
+        }
+        self.own_turn_at.set(pages + RETRY_PAGES);
     }
 }
 
@@ -83,7 +115,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// Busy means that the other side is at it. Other faults show in the next commit, which has callers to tell.
+/// Whatever is wrong shows in the next commit too, which has callers to tell.
 fn checkpoint(connection: &Connection) {
     if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
         tracing::debug!(%error, "no checkpoint");

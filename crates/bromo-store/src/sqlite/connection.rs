@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::error::StoreError;
 
 /// The folder is ours, so only a person with a shell tool can hold a lock; wait for them a little.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; more than there are.
 const STATEMENTS_MAX: usize = 64;
 /// Page cache of a writer. Only touched pages take memory.

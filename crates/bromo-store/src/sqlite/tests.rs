@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use bromo_rules::credit::Credits;
+use bromo_rules::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use tempfile::TempDir;
@@ -230,13 +231,23 @@ async fn callers_on_several_runtimes_are_served_and_see_their_writes() {
 }
 
 #[tokio::test]
-async fn the_wal_stays_bounded_under_steady_writes() {
+async fn the_wal_stays_bounded_under_steady_writes_and_reads() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
-    // Each page of 1 MB is more than 250 pages of WAL; 200 of them would make 200 MB.
-    for number in 0..200 {
-        store.put_page(crate::contract::request(number), "x".repeat(1_000_000), NOW).await.unwrap();
-    }
+    let writing = std::cell::Cell::new(true);
+    let write = async {
+        // Each page of 1 MB is more than 250 pages of WAL; 200 of them would make 200 MB.
+        for number in 0..200 {
+            store.put_page(crate::contract::request(number), "x".repeat(1_000_000), NOW).await.unwrap();
+        }
+        writing.set(false);
+    };
+    let read = async || {
+        while writing.get() {
+            store.lookup_page(crate::contract::request(0), Timestamp::from_millis(0)).await.unwrap();
+        }
+    };
+    tokio::join!(write, read(), read(), read(), read());
     let wal = folder.path().join("bromo.db-wal").metadata().unwrap().len();
     assert!(wal < 64 * 1024 * 1024, "{wal}");
 }
