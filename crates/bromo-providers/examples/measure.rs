@@ -1,5 +1,5 @@
 //! Figures of this crate on the machine at hand: `cargo run --release -p bromo-providers --example measure`,
-//! then the path of a model's file, if the model is to be measured too.
+//! for the client; with the path of a model's file behind it, for the model.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for developers")]
 
 use std::convert::Infallible;
@@ -125,10 +125,10 @@ fn measure_model(path: &std::path::Path) {
 }
 
 fn main() {
-    measure_client("one body", upstream("application/json", WHOLE), false);
-    measure_client("a stream", upstream("text/event-stream", STREAM), true);
     #[cfg(feature = "embedded")]
     if let Some(path) = std::env::args_os().nth(1) {
-        measure_model(path.as_ref());
+        return measure_model(path.as_ref());
     }
+    measure_client("one body", upstream("application/json", WHOLE), false);
+    measure_client("a stream", upstream("text/event-stream", STREAM), true);
 }

@@ -2,7 +2,7 @@
 //!
 //! It shows that everything runs; it is no source of truth, and every answer names it. Loading happens in
 //! the background and questions wait for it inside their deadline. Inference runs on threads of its own
-//! ([`workers`]) and never on the caller's.
+//! (`workers.rs`) and never on the caller's.
 
 mod file;
 mod model;
@@ -40,7 +40,7 @@ pub struct EmbeddedOptions {
     /// Threads; none: one less than the machine has cores, and at least one. One process has one set of
     /// threads, so the first model that starts decides.
     pub threads: Option<usize>,
-    /// Questions that may wait or be answered at once; past it they are turned away as busy.
+    /// Questions that may wait or be answered at once; past it there is no room.
     pub inside_max: usize,
 }
 
@@ -171,12 +171,14 @@ impl Shared {
             let (figures, prompt) = (Arc::clone(&self.figures), question.prompt.clone());
             let max_tokens = self.options.max_tokens;
             move || {
-                let _running = Running::begin(&figures);
+                let running = Running::begin(&figures);
                 let outcome = model.answer(&prompt, max_tokens, || {
                     figures.passes.fetch_add(1, Ordering::SeqCst);
                     // The receiver is gone when the caller is.
                     if tell.is_closed() || Instant::now() >= deadline { Err(Stop::Unwanted) } else { Ok(()) }
                 });
+                // Before the answer goes out: who has it finds the worker free.
+                drop(running);
                 let _ = tell.send(outcome);
             }
         };

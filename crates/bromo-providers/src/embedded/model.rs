@@ -48,7 +48,9 @@ impl From<candle_core::Error> for Stop {
 /// A loaded model. Shared by all questions: its weights are never written to.
 pub(super) struct Model {
     name: String,
+    /// With the opening read already: it is the same for every question.
     weights: ModelWeights,
+    opening_tokens: usize,
     prompter: Prompter,
 }
 
@@ -84,9 +86,11 @@ impl Model {
         let name =
             path.file_stem().map_or_else(|| "unnamed".into(), |name| name.to_string_lossy().into_owned());
         let (content, bytes) = transcoded(content, &mut reader).map_err(told)?;
-        let weights =
+        let mut weights =
             ModelWeights::from_gguf(content, &mut Cursor::new(bytes), &Device::Cpu).map_err(told)?;
-        Ok(Self { name, weights, prompter })
+        let opening = prompter.opening()?;
+        pass(&mut weights, &opening, 0).map_err(told)?;
+        Ok(Self { name, weights, opening_tokens: opening.len(), prompter })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -101,17 +105,17 @@ impl Model {
         max_tokens: usize,
         mut go_on: impl FnMut() -> Result<(), Stop>,
     ) -> Result<String, Stop> {
-        let prompt = self.prompter.tokens(question).map_err(Stop::Broken)?;
-        if prompt.len() > PROMPT_TOKENS_MAX {
-            return Err(Stop::TooLong { tokens: prompt.len() });
+        let prompt = self.prompter.question(question).map_err(Stop::Broken)?;
+        let tokens = self.opening_tokens + prompt.len();
+        if tokens > PROMPT_TOKENS_MAX {
+            return Err(Stop::TooLong { tokens });
         }
         // Copies handles to the weights; the memory of this conversation is the copy's own.
         let mut weights = self.weights.clone();
-        let mut position = 0;
+        let mut position = self.opening_tokens;
         let mut pass = |tokens: &[u32]| {
             go_on()?;
-            let input = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
-            let next = weights.forward(&input, position)?.squeeze(0)?.to_vec1::<f32>()?;
+            let next = pass(&mut weights, tokens, position)?;
             position += tokens.len();
             Ok::<_, Stop>(next)
         };
@@ -119,7 +123,7 @@ impl Model {
         for piece in prompt.chunks(PREFILL_TOKENS) {
             next = pass(piece)?;
         }
-        let room = (MAX_SEQ_LEN - prompt.len()).min(max_tokens);
+        let room = (MAX_SEQ_LEN - tokens).min(max_tokens);
         let mut said = Vec::with_capacity(room);
         while said.len() < room {
             let token = choose(&mut next, &said);
@@ -138,6 +142,12 @@ impl Model {
     pub(super) fn prompter(&self) -> &Prompter {
         &self.prompter
     }
+}
+
+/// Reads tokens that stand at `position`, and weighs what may come next.
+fn pass(weights: &mut ModelWeights, tokens: &[u32], position: usize) -> candle_core::Result<Vec<f32>> {
+    let input = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
+    weights.forward(&input, position)?.squeeze(0)?.to_vec1::<f32>()
 }
 
 /// The likeliest token, once what was said lately has been made less likely.

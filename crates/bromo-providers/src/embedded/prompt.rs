@@ -55,24 +55,34 @@ impl Prompter {
         })
     }
 
-    /// The tokens of a question, with the turns around it.
+    /// The tokens before every question.
     ///
     /// # Errors
     /// The tokenizer's own, which no text is known to cause.
-    pub(super) fn tokens(&self, question: &str) -> Result<Vec<u32>, String> {
+    pub(super) fn opening(&self) -> Result<Vec<u32>, String> {
         let mut tokens = Vec::new();
-        let mut turn = |who: &str, says: &str| {
-            tokens.push(self.turn_start);
-            tokens.extend_from_slice(self.encode(&format!("{who}\n{says}"))?.get_ids());
-            tokens.push(self.turn_end);
-            tokens.extend_from_slice(self.encode("\n")?.get_ids());
-            Ok::<_, String>(())
-        };
-        turn("system", SYSTEM)?;
-        turn("user", question)?;
+        self.turn(&mut tokens, "system", SYSTEM)?;
+        Ok(tokens)
+    }
+
+    /// The tokens of a question, up to where the answer begins.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn question(&self, question: &str) -> Result<Vec<u32>, String> {
+        let mut tokens = Vec::new();
+        self.turn(&mut tokens, "user", question)?;
         tokens.push(self.turn_start);
         tokens.extend_from_slice(self.encode("assistant\n")?.get_ids());
         Ok(tokens)
+    }
+
+    fn turn(&self, tokens: &mut Vec<u32>, who: &str, says: &str) -> Result<(), String> {
+        tokens.push(self.turn_start);
+        tokens.extend_from_slice(self.encode(&format!("{who}\n{says}"))?.get_ids());
+        tokens.push(self.turn_end);
+        tokens.extend_from_slice(self.encode("\n")?.get_ids());
+        Ok(())
     }
 
     fn encode(&self, text: &str) -> Result<tokenizers::Encoding, String> {
