@@ -76,7 +76,7 @@ fn operation(route: Route, strict: bool) -> Value {
             json!([{ "name": name, "in": "query", "required": false, "schema": schema }]);
     }
     if let Route::Answer(endpoint) = route {
-        operation["description"] = price(endpoint).into();
+        operation["description"] = price(endpoint);
     }
     operation
 }

@@ -117,7 +117,9 @@ impl Failure {
                 retry_after_s: Some(UNCONFIGURED_RETRY_S),
                 ..Problem::UNAVAILABLE.into()
             },
-            ProviderError::Busy { retry_after } => Self::busy(*retry_after),
+            ProviderError::Busy { retry_after } | ProviderError::NoRoom { retry_after } => {
+                Self::busy(*retry_after)
+            }
             ProviderError::TimedOut => Self::out_of_time(),
             ProviderError::Refused { .. } | ProviderError::Broken { .. } => Problem::INTERNAL.into(),
         }

@@ -46,7 +46,7 @@ const fn lists(endpoint: Endpoint) -> &'static [&'static str] {
             "places",
             "shopping_cards",
         ],
-        Endpoint::Aimode => &["places", "map", "shoppingCards", "inlineProducts", "ads", "videos"],
+        Endpoint::Aimode => &["places", "map", "shoppingCards", "inlineProducts", "videos"],
         Endpoint::Google => &["organicResults", "peopleAlsoAsk", "relatedSearches", "ads"],
         Endpoint::GoogleNews => &["newsResults"],
     }
@@ -86,6 +86,9 @@ impl Serialize for ResultObject<'_> {
                 map.serialize_entry(list, &[(); 0])?;
             }
         }
+        if endpoint == Endpoint::Aimode && !answer.extra.contains_key("ads") {
+            map.serialize_entry("ads", &Ads { title: "", ads: [] })?;
+        }
         for (key, value) in &answer.extra {
             map.serialize_entry(key, value)?;
         }
@@ -102,6 +105,13 @@ fn searches_are_shown(question: &Question, answer: &Answer) -> bool {
         Endpoint::Copilot => !answer.search_queries.is_empty(),
         _ => false,
     }
+}
+
+/// The block of advertisements of AI Mode, which is always there.
+#[derive(Serialize)]
+struct Ads {
+    title: &'static str,
+    ads: [(); 0],
 }
 
 struct Sources<'a> {

@@ -65,7 +65,9 @@ impl Verdict {
                 Self::Failing
             }
             ProviderError::Refused { .. } => Self::Healthy,
-            ProviderError::TooLong { .. } | ProviderError::Unavailable { .. } => Self::Unknown,
+            ProviderError::TooLong { .. }
+            | ProviderError::Unavailable { .. }
+            | ProviderError::NoRoom { .. } => Self::Unknown,
         }
     }
 }

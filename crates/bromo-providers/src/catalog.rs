@@ -53,7 +53,7 @@ impl Line {
     /// catches nothing. Dropping the future ends the call and gives its places back.
     ///
     /// # Errors
-    /// The provider's own, and [`ProviderError::Busy`] where gate or breaker turn the call away.
+    /// The provider's own, and [`ProviderError::NoRoom`] where gate or breaker turn the call away.
     pub async fn attempt(
         &self,
         question: &Question,
@@ -69,7 +69,7 @@ impl Line {
                 drop(call);
                 let pass = self.gate.enter(deadline).await.map_err(|_| {
                     self.stats.turned_away_full();
-                    ProviderError::Busy { retry_after: None }
+                    ProviderError::NoRoom { retry_after: None }
                 })?;
                 call = Call::begin(self, clock)?;
                 pass
@@ -126,7 +126,7 @@ impl<'a> Call<'a> {
             Ok(leave) => Ok(Self { line, clock, leave: Some(leave), started: None }),
             Err(wait) => {
                 line.stats.turned_away_open();
-                Err(ProviderError::Busy { retry_after: Some(wait.max(PROBE_WAIT)) })
+                Err(ProviderError::NoRoom { retry_after: Some(wait.max(PROBE_WAIT)) })
             }
         }
     }
@@ -204,7 +204,7 @@ impl Catalog {
             Endpoint::Grok => "endpoints.grok.provider",
             Endpoint::Aimode => "endpoints.aimode.provider",
             Endpoint::Google => "endpoints.google.provider",
-            Endpoint::GoogleNews => "endpoints.\"google/news\".provider",
+            Endpoint::GoogleNews => "endpoints.google-news.provider",
         }
     }
 }

@@ -14,6 +14,13 @@ pub enum ProviderError {
         /// Its own Retry-After.
         retry_after: Option<Duration>,
     },
+    /// There is no room on this side: its circuit is open, or its line of waiting calls is full. The
+    /// upstream was not asked.
+    #[error("no room for another call")]
+    NoRoom {
+        /// When to come back, where that is known.
+        retry_after: Option<Duration>,
+    },
     /// The upstream will not answer this question, now or later (other 4xx).
     #[error("upstream refused: {reason}")]
     Refused {
@@ -47,10 +54,10 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// The names of [`ProviderError::kind`], in the order of [`ProviderError::kind_index`].
-    pub const KINDS: [&'static str; 6] =
-        ["busy", "refused", "too_long", "timed_out", "broken", "unavailable"];
+    pub const KINDS: [&'static str; 7] =
+        ["busy", "refused", "too_long", "timed_out", "broken", "unavailable", "no_room"];
 
-    /// Whether another attempt may bring an answer.
+    /// Whether another attempt, soon, may bring an answer.
     pub const fn may_retry(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::TimedOut | Self::Broken { .. })
     }
@@ -64,6 +71,7 @@ impl ProviderError {
             Self::TimedOut => 3,
             Self::Broken { .. } => 4,
             Self::Unavailable { .. } => 5,
+            Self::NoRoom { .. } => 6,
         }
     }
 

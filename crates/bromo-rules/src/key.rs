@@ -1,6 +1,7 @@
 //! API keys: their form, and what is kept of them.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -75,7 +76,7 @@ impl fmt::Debug for ApiKey {
 /// SHA-256 of a key. Keys carry 128 random bits, so a plain hash cannot be reversed by guessing.
 ///
 /// Look-ups go by this hash: what time they take tells of the hash, never of the key.
-#[derive(Clone, Copy, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
@@ -105,6 +106,12 @@ impl KeyHash {
 impl PartialEq for KeyHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -38,7 +38,13 @@ pub(crate) fn build(config: &Config) -> anyhow::Result<Catalog> {
 
 #[cfg(feature = "embedded")]
 fn start_embedded(config: &Config) -> anyhow::Result<Arc<dyn Provider>> {
-    Ok(Arc::new(todo_embedded(config)))
+    use bromo_providers::embedded::{Embedded, EmbeddedOptions};
+    let options = EmbeddedOptions {
+        max_tokens: config.embedded.max_tokens,
+        threads: config.embedded.threads,
+        ..EmbeddedOptions::default()
+    };
+    Ok(Arc::new(Embedded::start(&config.embedded.model_path, options)))
 }
 
 #[cfg(not(feature = "embedded"))]

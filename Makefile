@@ -1,0 +1,37 @@
+# Every command a person types. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run model test check lint fmt docs deny bench
+
+help:      ## This list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+
+run: model ## Set everything up and start bromo dev
+	cargo build --release --locked -p bromo
+	exec $${CARGO_TARGET_DIR:-target}/release/bromo dev
+
+model:     ## Fetch the embedded model's weights, once
+	@scripts/require cargo cc python3 sha256sum
+	@scripts/fetch-model bromo-data/models
+
+test:      ## Install what the tests need, and run everything
+	scripts/test
+
+check:     ## Type-check everything
+	cargo check --locked --workspace --all-targets
+
+lint:      ## Warnings are errors
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt:       ## Format; `make fmt CHECK=--check` only looks
+	cargo fmt --all $(CHECK)
+
+docs:      ## Build the code's documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+deny:      ## Licences, sources, banned and doubled crates
+	scripts/deny
+
+bench:     ## Measure, beside nginx
+	cargo bench --locked -p bromo-admission
+	scripts/bench

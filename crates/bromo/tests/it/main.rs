@@ -1,0 +1,15 @@
+//! The product through HTTP: real server, real SQLite, real sockets, a clock in hand.
+
+mod admin;
+mod bodies;
+mod credits;
+mod hang_ups;
+mod headers;
+mod limits;
+mod pages;
+mod plans;
+mod providers;
+mod restart;
+mod slots;
+mod sources;
+mod support;

@@ -1,0 +1,31 @@
+//! A real bromo, a customer of it, and an upstream that counts.
+
+mod customer;
+mod server;
+mod upstream;
+
+pub(crate) use customer::{Customer, Reply, call};
+pub(crate) use server::Bromo;
+pub(crate) use upstream::Upstream;
+
+use std::time::Duration;
+
+/// Waits end here with a failure; nothing in these tests takes so long.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `holds`, looking again each time other tasks have run.
+#[track_caller]
+pub(crate) fn until<'a>(
+    what: &'a str,
+    mut holds: impl FnMut() -> bool + 'a,
+) -> impl Future<Output = ()> + 'a {
+    let place = std::panic::Location::caller();
+    async move {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{place}: {what}: not within {DEADLINE:?}");
+    }
+}
