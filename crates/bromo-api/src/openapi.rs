@@ -4,7 +4,7 @@
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::header;
 use bromo_rules::problem::Problem;
-use bromo_rules::{credit, schema};
+use bromo_rules::schema;
 use serde_json::{Map, Value, json};
 
 use crate::route::Route;
@@ -75,19 +75,10 @@ fn operation(route: Route, strict: bool) -> Value {
         operation["parameters"] =
             json!([{ "name": name, "in": "query", "required": false, "schema": schema }]);
     }
-    if let Route::Answer(endpoint) = route {
-        operation["description"] = price(endpoint);
+    if matches!(route, Route::Answer(_)) {
+        operation["description"] = "Holds one slot of the account while it runs.".into();
     }
     operation
-}
-
-fn price(endpoint: Endpoint) -> Value {
-    let prices = credit::Prices::default();
-    let base = prices.base[endpoint.index()] + prices.sync_surcharge;
-    format!(
-        "Holds one slot while it runs. Costs {base} credits with no options, by the built-in price table."
-    )
-    .into()
 }
 
 fn responses(route: Route) -> Value {
@@ -216,7 +207,7 @@ mod tests {
         let standing = Standing {
             rate: RateStanding { limit: 1, remaining: 0 },
             slots: SlotStanding { limit: 1, current: 1 },
-            balance: credit::Credits::ZERO,
+            balance: bromo_rules::credit::Credits::ZERO,
         };
         let sent = header::limits(&standing).map(|(name, _)| name);
         assert_eq!(sent, LIMITS.map(|(name, _)| name));

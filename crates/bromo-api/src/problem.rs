@@ -92,9 +92,10 @@ impl Failure {
     pub fn unanswered(error: &AnswerError) -> Self {
         match error {
             AnswerError::Call(CallError::Final(error)) => Self::provider(error),
-            AnswerError::Call(CallError::Exhausted(ProviderError::Busy { retry_after })) => {
-                Self::busy(*retry_after)
-            }
+            AnswerError::Call(
+                CallError::Exhausted(ProviderError::Busy { retry_after })
+                | CallError::OutOfTime(ProviderError::Busy { retry_after }),
+            ) => Self::busy(*retry_after),
             AnswerError::Call(CallError::Exhausted(_)) => {
                 Self { message: "Maximum retries exceeded".into(), ..Problem::INTERNAL.into() }
             }
@@ -117,6 +118,7 @@ impl Failure {
                 retry_after_s: Some(UNCONFIGURED_RETRY_S),
                 ..Problem::UNAVAILABLE.into()
             },
+            ProviderError::Invalid { reason } => Self::invalid_field("prompt", reason.clone()),
             ProviderError::Busy { retry_after } | ProviderError::NoRoom { retry_after } => {
                 Self::busy(*retry_after)
             }

@@ -123,8 +123,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 async fn profile(bromo: &Bromo, length: Duration, charged: bool) -> anyhow::Result<()> {
     println!("{}", bromo.process.id());
     let target = if charged { bromo.charged() } else { bromo.free() };
+    let before_s = bromo.process.cpu_s()?;
     let load = load::closed(&target, round::CONNECTIONS, length).await?;
-    println!("{:.0} requests/s", load.per_second);
+    let cpu_s = bromo.process.cpu_s()? - before_s;
+    let requests = load.latencies.len() as f64;
+    println!("{:.0} requests/s, CPU s per 1,000: {:.4}", load.per_second, cpu_s * 1000.0 / requests);
     Ok(())
 }
 

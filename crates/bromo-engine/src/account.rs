@@ -123,6 +123,9 @@ impl Engine {
 
     async fn change(&self, account: AccountId, change: &Change) -> Result<Account, AccountError> {
         let (plans, now) = (&self.parts.plans, self.parts.clock.now());
+        // A cycle that is over begins first: a change for the next cycle must not fall into the one due.
+        let held = self.parts.admission.held(account).await?;
+        self.parts.store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
         let account = self.parts.store.change_account(account, change, plans, now).await?;
         self.parts.admission.announce(self.facts(&account)).await?;
         Ok(account)

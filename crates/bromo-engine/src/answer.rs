@@ -8,10 +8,11 @@ use bromo_providers::catalog::Line;
 use bromo_rules::credit::{Credits, Price, Way};
 use bromo_rules::key::KeyKind;
 use bromo_rules::question::Question;
-use bromo_store::{Charge, StoreError};
+use bromo_store::Charge;
 use tokio::time::Instant;
 
 use crate::call::{CallError, call};
+use crate::page::PageError;
 use crate::result::{Pages, ResultObject};
 use crate::settle::SettleError;
 use crate::{Caller, Engine, Record, render};
@@ -35,7 +36,7 @@ pub enum AnswerError {
     Call(#[from] CallError),
     /// The page could not be kept.
     #[error("page not kept: {0}")]
-    Page(#[source] StoreError),
+    Page(#[source] PageError),
     /// The charge failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -84,11 +85,13 @@ impl Engine {
                 return (Some(record), Err(error.into()));
             }
         };
-        self.took(question.endpoint, started.elapsed());
+        if line.endpoint.is_some() {
+            self.took(question.endpoint, started.elapsed()); // Scripted answers say nothing of a provider.
+        }
         let mut pages = Pages::default();
         if question.include.html {
             let html = render::page(&question, &answer);
-            match self.put_page(record.line().request, html).await {
+            match self.put_page(html).await {
                 Ok(address) => pages.html = Some(address),
                 Err(error) => {
                     permit.release(None).await;

@@ -32,8 +32,6 @@ pub struct Counters {
     pub answered: Counter,
     /// Calls that failed at the provider or at the charge.
     pub failed: Counter,
-    /// Calls whose client left before the charge.
-    pub canceled: Counter,
     /// Refused: rate window used up.
     pub refused_rate: Counter,
     /// Refused: balance.

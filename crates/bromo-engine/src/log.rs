@@ -33,6 +33,8 @@ pub struct LogQueue {
     pub written: Counter,
     /// Lines lost.
     pub lost: Counter,
+    /// Requests whose client left before their end.
+    pub canceled: Counter,
 }
 
 #[derive(Default)]
@@ -180,7 +182,9 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.ended {
-            self.fail(if std::thread::panicking() { Problem::INTERNAL } else { Problem::CANCELED });
+            let panicking = std::thread::panicking();
+            self.fail(if panicking { Problem::INTERNAL } else { Problem::CANCELED });
+            self.queue.canceled.add(u64::from(!panicking));
         }
         let mut line = self.line.clone();
         line.took_us = u64::try_from(self.arrived.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -9,21 +9,35 @@ use bromo_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
+use crate::random::{self, RandomError};
 
 /// How often expired pages are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Pages deleted in one transaction.
 const EXPIRE_BATCH: u32 = 500;
 
+/// Why a page was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It has no address.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
 impl Engine {
-    /// Keeps a page, and answers with its address.
-    pub(crate) async fn put_page(&self, id: RequestId, html: String) -> Result<String, StoreError> {
-        let expires_at = self.parts.clock.now().plus(self.parts.settings.page_ttl);
-        self.parts.store.put_page(id, html, expires_at).await?;
+    /// Keeps a page, and answers with its address. The address is the page's only protection, so its id is
+    /// made of bits that nobody can guess; a request's id is not.
+    pub(crate) async fn put_page(&self, html: String) -> Result<String, PageError> {
+        let now = self.parts.clock.now();
+        let id = RequestId::new(now, random::secret()?);
+        self.parts.store.put_page(id, html, now.plus(self.parts.settings.page_ttl)).await?;
         Ok(format!("{}/results/{id}/page-1.html", self.parts.settings.public_url))
     }
 
-    /// The page of this request, unless it has expired.
+    /// The page of this id, unless it has expired.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

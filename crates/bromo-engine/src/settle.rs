@@ -59,8 +59,10 @@ impl Engine {
                     (None, Err(SettleError::Store(error)))
                 }
             };
-            if outcome.is_err() {
-                record.fail(Problem::UNAVAILABLE);
+            match &outcome {
+                Ok(_) => {}
+                Err(SettleError::Store(_)) => record.fail(Problem::UNAVAILABLE),
+                Err(SettleError::Short | SettleError::CutOff) => record.fail(Problem::INTERNAL),
             }
             permit.release(settled).await;
             (record, outcome)

@@ -66,6 +66,7 @@ impl Verdict {
             }
             ProviderError::Refused { .. } => Self::Healthy,
             ProviderError::TooLong { .. }
+            | ProviderError::Invalid { .. }
             | ProviderError::Unavailable { .. }
             | ProviderError::NoRoom { .. } => Self::Unknown,
         }

@@ -28,7 +28,7 @@ pub struct Line {
     pub endpoint: Option<Endpoint>,
     /// Who answers.
     pub provider: Arc<dyn Provider>,
-    /// The provider's limit of parallel calls. Shared by the lines of one provider.
+    /// The limit of parallel calls on this line.
     pub gate: Arc<Gate>,
     /// When an attempt is made again; the caller's to follow.
     pub attempts: Attempts,

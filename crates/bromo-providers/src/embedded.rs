@@ -163,7 +163,7 @@ impl Shared {
 
     async fn call(self: &Arc<Self>, question: &Question, deadline: Instant) -> Result<Answer, ProviderError> {
         let _inside = Inside::enter(&self.figures, self.options.inside_max)
-            .ok_or(ProviderError::Busy { retry_after: None })?;
+            .ok_or(ProviderError::NoRoom { retry_after: None })?;
         let model = self.model().await?;
         let (tell, told) = oneshot::channel();
         let name = model.name().to_owned();

@@ -35,6 +35,12 @@ pub enum ProviderError {
         /// Of the model.
         tokens_max: usize,
     },
+    /// The question itself is wrong in this provider's eyes; the customer's fault.
+    #[error("invalid question: {reason}")]
+    Invalid {
+        /// For the customer.
+        reason: String,
+    },
     /// No answer within the deadline.
     #[error("upstream timed out")]
     TimedOut,
@@ -54,8 +60,8 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// The names of [`ProviderError::kind`], in the order of [`ProviderError::kind_index`].
-    pub const KINDS: [&'static str; 7] =
-        ["busy", "refused", "too_long", "timed_out", "broken", "unavailable", "no_room"];
+    pub const KINDS: [&'static str; 8] =
+        ["busy", "refused", "too_long", "timed_out", "broken", "unavailable", "no_room", "invalid"];
 
     /// Whether another attempt, soon, may bring an answer.
     pub const fn may_retry(&self) -> bool {
@@ -72,6 +78,7 @@ impl ProviderError {
             Self::Broken { .. } => 4,
             Self::Unavailable { .. } => 5,
             Self::NoRoom { .. } => 6,
+            Self::Invalid { .. } => 7,
         }
     }
 

@@ -39,7 +39,7 @@ impl Provider for Sandbox {
     fn answer<'a>(&'a self, question: &'a Question, attempt: u8, deadline: Instant) -> Answering<'a> {
         Box::pin(async move {
             let (directives, prompt) = directive::read(&question.prompt)
-                .map_err(|error| ProviderError::refused(error.to_string()))?;
+                .map_err(|error| ProviderError::Invalid { reason: error.to_string() })?;
             wait(&directives, deadline).await?;
             match directives.fail_at(attempt) {
                 Some(fail) => Err(failure(fail)),

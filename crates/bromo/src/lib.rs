@@ -217,7 +217,8 @@ async fn check_plans(store: &dyn Store, config: &Config) -> anyhow::Result<()> {
         let accounts = store.list_accounts(after, ACCOUNTS_PAGE).await?;
         for account in &accounts {
             let plans = std::iter::once(&account.plan).chain(&account.next_plan);
-            for plan in plans.filter(|plan| config.plans.lookup(plan).is_none()) {
+            let mut plans = plans.filter(|plan| config.plans.lookup(plan).is_none());
+            if let Some(plan) = plans.next() {
                 anyhow::bail!(
                     "account {:?} is on plan {plan:?}, which [[plans]] does not have",
                     account.name

@@ -39,9 +39,11 @@ impl Collector for Now {
         slots(engine, &mut encoder)?;
         let mut ends =
             encoder.encode_descriptor("calls", "Calls by how they ended", None, MetricType::Counter)?;
-        for (end, counter) in
-            [("answered", &counters.answered), ("failed", &counters.failed), ("canceled", &counters.canceled)]
-        {
+        for (end, counter) in [
+            ("answered", &counters.answered),
+            ("failed", &counters.failed),
+            ("canceled", &engine.log().canceled),
+        ] {
             ConstCounter::new(counter.get()).encode(ends.encode_family(&[("end", end)])?)?;
         }
         let mut refusals =

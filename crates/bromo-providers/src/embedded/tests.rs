@@ -156,7 +156,7 @@ async fn past_its_bound_questions_are_turned_away() {
     let mut first = Box::pin(model.answer(&question, 1, later()));
     assert!(poll_once(&mut first).await.is_none());
     let second = model.answer(&question, 1, later()).await.unwrap_err();
-    assert_eq!(second, ProviderError::Busy { retry_after: None });
+    assert_eq!(second, ProviderError::NoRoom { retry_after: None });
     drop(first);
     assert_eq!(model.inside(), 0);
 }

@@ -162,7 +162,7 @@ async fn every_kind_of_failure_is_its_error() {
     }
     let unknown = answer(&Question::plain(Endpoint::Grok, "[sandbox speed=9] x"), 1).await.unwrap_err();
     assert!(
-        matches!(&unknown, ProviderError::Refused { reason } if reason.contains("`speed=9`")),
+        matches!(&unknown, ProviderError::Invalid { reason } if reason.contains("`speed=9`")),
         "{unknown}"
     );
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use bromo_engine::account::PAGE_MAX;
-use bromo_rules::account::{Account, Key};
+use bromo_rules::account::{Account, Entry, Key};
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::key::KeyKind;
@@ -39,6 +39,17 @@ fn view_key(key: &Key) -> Value {
         "last4": key.last4,
         "created_at": key.created_at.to_string(),
         "revoked_at": key.revoked_at.map(|at| at.to_string()),
+    })
+}
+
+fn view_entry(entry: &Entry) -> Value {
+    json!({
+        "seq": entry.seq,
+        "kind": entry.kind.word(),
+        "amount": entry.amount,
+        "balance": entry.balance,
+        "request": entry.request.map(|id| id.to_string()),
+        "at": entry.at.to_string(),
     })
 }
 
@@ -121,6 +132,28 @@ pub(super) async fn grant(
     let account = admin.engine.find_account(&account).await?.id;
     let account = admin.engine.grant(account, Credits::new(grant.credits)).await?;
     Ok(Json(view(&admin, &account)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LedgerQuery {
+    #[serde(default)]
+    after: u64,
+    count: Option<u32>,
+}
+
+/// Entries in order; `next` is what to pass as `after` for the page that follows.
+pub(super) async fn ledger(
+    State(admin): State<Admin>,
+    Path(account): Path<String>,
+    query: Result<Query<LedgerQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let Query(query) = query?;
+    let account = admin.engine.find_account(&account).await?;
+    let count = query.count.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let entries = admin.engine.store().list_entries(account.id, query.after, count).await?;
+    let next = entries.last().filter(|_| entries.len() == count as usize).map(|entry| entry.seq);
+    Ok(Json(json!({ "entries": entries.iter().map(view_entry).collect::<Vec<_>>(), "next": next })))
 }
 
 pub(super) async fn list_keys(State(admin): State<Admin>, Path(account): Path<String>) -> Answer {

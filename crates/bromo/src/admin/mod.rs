@@ -36,6 +36,7 @@ pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> R
         .route("/admin/v1/accounts/{account}", get(accounts::show))
         .route("/admin/v1/accounts/{account}/plan", post(accounts::set_plan))
         .route("/admin/v1/accounts/{account}/grants", post(accounts::grant))
+        .route("/admin/v1/accounts/{account}/ledger", get(accounts::ledger))
         .route("/admin/v1/accounts/{account}/keys", get(accounts::list_keys).post(accounts::create_key))
         .route("/admin/v1/keys/{key}", delete(accounts::revoke_key))
         .route("/admin/v1/logs", get(logs::list))

@@ -49,8 +49,7 @@ impl<'a> Section<'a> {
 
     /// The tables of the array under `key`; none if it is not there.
     pub(super) fn sections(&mut self, key: &'static str) -> Option<Vec<Section<'a>>> {
-        let Some(value) = self.take(key) else { return None };
-        let Value::Array(rows) = value else {
+        let Value::Array(rows) = self.take(key)? else {
             self.fault(key, "must be an array of tables");
             return None;
         };

@@ -123,3 +123,14 @@ async fn what_is_on_disk_is_what_the_headers_said() {
     bromo.restart();
     assert_eq!(bromo.account(&customer).await.balance.total().get(), remaining);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_scheduled_after_the_cycles_end_waits_for_the_next_one() {
+    let bromo = Bromo::sandbox();
+    let customer = bromo.customer("lite").await;
+    bromo.advance(DAY * 31); // Nobody has asked for anything since the cycle ended.
+    bromo.engine().schedule_plan(customer.account, "free").await.unwrap();
+    assert_eq!(customer.get("credits").await.slots().0, 10);
+    bromo.advance(DAY * 31);
+    assert_eq!(customer.get("credits").await.slots().0, 1);
+}

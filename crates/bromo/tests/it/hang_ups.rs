@@ -83,6 +83,8 @@ async fn every_bad_end_of_a_provider_frees_the_slot_and_costs_nothing() {
 async fn an_attempt_that_fails_is_made_again_under_the_same_slot() {
     let bromo = Bromo::sandbox();
     let customer = bromo.customer("free").await;
+    let typo = customer.ask("[sandbox speed=9] x").await;
+    assert_eq!((typo.status, &typo.body["error"]["details"][0]["field"]), (400, &"prompt".into()));
     let reply = customer.ask("[sandbox fail=broken times=3] x").await;
     assert_eq!((reply.status, reply.slots()), (200, (1, 1, 0)));
     assert_eq!(reply.number("x-credits-charged"), 7);
