@@ -94,14 +94,14 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Nginx::start(&folder.join("nginx"), upstream.address, SLOTS.many, SLOTS.few).context("nginx")?;
     let length = Duration::from_secs(arguments.seconds);
     let lengths = Lengths { closed: length, open: length, churn: length };
-    let bench = Bench { upstream: &upstream, nginx: &nginx, bromo: &bromo, lengths, slots: SLOTS };
+    let bench =
+        Bench { folder: &folder, upstream: &upstream, nginx: &nginx, bromo: &bromo, lengths, slots: SLOTS };
     let mut rounds = Vec::with_capacity(arguments.rounds);
     for number in 1..=arguments.rounds {
         eprintln!("round {number} of {}, load {}", arguments.rounds, machine_load());
         rounds.push(bench.round().await?);
     }
     let after_calls_mb = bromo.process.resident_mb()?;
-    let sync_us = disk::sync_us(&folder)?;
     let once = Once {
         admission_ns: arguments.criterion.as_deref().map(admission_ns).transpose()?,
         started_s: bromo.started_in.as_secs_f64(),
@@ -115,7 +115,6 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let rows = rows::rows(&rounds, &once);
     println!("{}", report::table(&rows));
     println!("Medians of {} rounds (least–most); ratios of the same round.", arguments.rounds);
-    println!("Write of 4 KiB and fdatasync: p50 {:.0} us, p99 {:.0} us.", sync_us.0, sync_us.1);
     println!("Calls answered upstream: {}. Load average: {}.", upstream.answered(), machine_load());
     Ok(!arguments.gate || !rows.iter().any(report::Row::fails_gate))
 }

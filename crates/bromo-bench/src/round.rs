@@ -48,7 +48,7 @@ pub(crate) struct Speed {
     pub(crate) p99_us: f64,
 }
 
-/// Latency at [`RATE`].
+/// Two percentiles of latency.
 #[derive(Clone, Copy)]
 pub(crate) struct Paced {
     pub(crate) p50_us: f64,
@@ -81,10 +81,14 @@ pub(crate) struct Round {
     /// The worst hang-up of all many calls without a gateway: what this program itself takes to close its
     /// sockets and to see that they are.
     pub(crate) direct_free_ms: f64,
+    /// A write of 4 KiB and its `fdatasync` where bromo's data lies, right before the charged calls.
+    pub(crate) sync: Paced,
 }
 
 /// What is measured on, and for how long.
 pub(crate) struct Bench<'a> {
+    /// Where bromo's data lies.
+    pub(crate) folder: &'a std::path::Path,
     pub(crate) upstream: &'a Upstream,
     pub(crate) nginx: &'a Nginx,
     pub(crate) bromo: &'a Bromo,
@@ -104,6 +108,7 @@ impl Bench<'_> {
             direct: self.paced(&direct).await?,
             nginx: self.paced(&nginx.answers()).await?,
             free: self.paced(&bromo.free()).await?,
+            sync: crate::disk::sync_us(self.folder).map(|(p50_us, p99_us)| Paced { p50_us, p99_us })?,
             charged: self.paced(&bromo.charged()).await?,
             nginx_slots: self.slot_use(&nginx.few_slots(), &nginx.answers()).await?,
             bromo_slots: self.slot_use(&bromo.few_slots(), &bromo.free()).await?,

@@ -74,6 +74,8 @@ fn added(rounds: &[Round], rows: &mut Vec<Row>) {
             .reaching(Goal::AtMost(600.0)),
         Row::alone("added p99 at 1,000/s, charged, us", rounds.iter().map(|r| charged(r).1))
             .reaching(Goal::AtMost(2000.0)),
+        Row::alone("write of 4 KiB and fdatasync p50, us", rounds.iter().map(|r| r.sync.p50_us)),
+        Row::alone("write of 4 KiB and fdatasync p99, us", rounds.iter().map(|r| r.sync.p99_us)),
         Row::alone("direct p50 at 1,000/s, us", rounds.iter().map(|r| r.direct.p50_us)),
         Row::alone("direct p99 at 1,000/s, us", rounds.iter().map(|r| r.direct.p99_us)),
     ]);
