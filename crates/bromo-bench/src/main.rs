@@ -126,7 +126,12 @@ async fn profile(bromo: &Bromo, length: Duration, charged: bool) -> anyhow::Resu
     let load = load::closed(&target, round::CONNECTIONS, length).await?;
     let cpu_s = bromo.process.cpu_s()? - before_s;
     let requests = load.latencies.len() as f64;
-    println!("{:.0} requests/s, CPU s per 1,000: {:.4}", load.per_second, cpu_s * 1000.0 / requests);
+    let (p50_us, p99_us) = load.latencies.p50_p99_us();
+    println!(
+        "{:.0} requests/s, CPU s per 1,000: {:.4}, p50 {p50_us:.0} us, p99 {p99_us:.0} us",
+        load.per_second,
+        cpu_s * 1000.0 / requests
+    );
     Ok(())
 }
 
