@@ -21,8 +21,8 @@ pub const QUEUED_MAX: usize = 131_072;
 /// Lines are gathered for so long before they are written: well below the second within which a line is
 /// visible, and long enough that a batch compresses.
 const GATHER: Duration = Duration::from_millis(200);
-/// The wait after a write that failed.
-const RETRY_WAIT: Duration = Duration::from_millis(500);
+/// So many lines are written without gathering more: it bounds what a busy second keeps in memory.
+const BATCH: usize = 8192;
 
 /// Lines that wait for the writer.
 #[derive(Default)]
@@ -54,9 +54,9 @@ impl LogQueue {
             return;
         }
         waiting.lines.push(line);
-        let first = waiting.lines.len() == 1;
+        let wakes = matches!(waiting.lines.len(), 1 | BATCH);
         drop(waiting);
-        if first {
+        if wakes {
             self.filled.notify_one();
         }
     }
@@ -71,8 +71,8 @@ impl LogQueue {
         self.len() == 0
     }
 
-    /// Writes what is pushed until `stop`, and then what is left. A batch that cannot be written is tried
-    /// once more and then becomes part of the next gap.
+    /// Writes what is pushed until `stop`, and then what is left. A batch that cannot be written becomes part
+    /// of the next gap.
     pub async fn write(self: Arc<Self>, logs: Arc<dyn Logs>, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -81,6 +81,7 @@ impl LogQueue {
             }
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}
+                () = self.filled.notified() => {} // A whole batch is there.
                 () = stop.cancelled() => {}
             }
             self.flush(&*logs).await;
@@ -96,11 +97,6 @@ impl LogQueue {
         }
         let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let ends = lines.first().zip(lines.last()).map(|(first, last)| (first.at, last.at));
-        if logs.append(lines.clone(), gap).await.is_ok() {
-            self.written.add(count);
-            return;
-        }
-        tokio::time::sleep(RETRY_WAIT).await;
         match logs.append(lines, gap).await {
             Ok(()) => self.written.add(count),
             Err(error) => {

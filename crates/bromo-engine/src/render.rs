@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 /// Markdown as plain text: no marks, one line a block, links by their words.
 pub(crate) fn text(markdown: &str) -> Cow<'_, str> {
-    if !markdown.bytes().any(may_mark) {
+    if !markdown.bytes().any(|byte| MARKS[usize::from(byte)]) {
         return Cow::Borrowed(markdown.trim());
     }
     let mut text = String::with_capacity(markdown.len());
@@ -64,6 +64,17 @@ fn end_line(text: &mut String) {
         text.push('\n');
     }
 }
+
+/// By byte: whether it may mark. A table, since every answer is looked through.
+const MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        marks[byte] = may_mark(byte as u8);
+        byte += 1;
+    }
+    marks
+};
 
 /// Whether a byte can stand for anything but itself in markdown. A line break can too, by what stands
 /// around it; digits and `-` only at a line's start, so they count after a break alone.
