@@ -11,6 +11,7 @@ mod secret_file;
 mod telemetry;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -20,7 +21,7 @@ use bromo_api::{Api, BodyBudget, BodyLimits};
 use bromo_engine::{Engine, LogQueue, Parts, Settings};
 use bromo_rules::time::Clock;
 use bromo_rules::window::Limit;
-use bromo_store::{Logs, Store};
+use bromo_store::{Logs, Store, StoreError};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,10 +53,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         bromo_store::open_sqlite(&config.data)
             .with_context(|| format!("cannot open {}", config.data.display()))?,
     );
-    let logs: Arc<dyn Logs> = Arc::new(
-        bromo_store::open_sqlite_logs(&config.data)
-            .with_context(|| format!("cannot open the log in {}", config.data.display()))?,
-    );
+    let logs = open_logs(&config.data, &*clock)?;
     let background = runtime()?;
     background.block_on(check_plans(&*store, config))?;
     let listeners = listener::bind(config.listen.api, config.listen.threads)?;
@@ -128,6 +126,27 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         background_stop,
         background: Some(background),
     })
+}
+
+/// Opens the request log. It is written without waiting for the disk, so a power cut can leave it unreadable:
+/// then it is set aside and a new one begins, since no log may keep answers from being given.
+fn open_logs(folder: &Path, clock: &dyn Clock) -> anyhow::Result<Arc<dyn Logs>> {
+    let open = || bromo_store::open_sqlite_logs(folder);
+    let logs = match open() {
+        Err(StoreError::Corrupt { reason }) => {
+            let aside = format!("unreadable-{}", clock.now().millis());
+            tracing::error!(reason, aside, "the request log cannot be read and is set aside");
+            for name in ["logs.db", "logs.db-wal", "logs.db-shm"] {
+                let file = folder.join(name);
+                if file.exists() {
+                    std::fs::rename(&file, folder.join(format!("{name}.{aside}")))?;
+                }
+            }
+            open()
+        }
+        opened => opened,
+    };
+    Ok(Arc::new(logs.with_context(|| format!("cannot open the log in {}", folder.display()))?))
 }
 
 /// Everything beside the API: the admin listener, the log's writer, what deletes old things.

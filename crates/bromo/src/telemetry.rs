@@ -10,7 +10,8 @@ use crate::config::Telemetry;
 pub(crate) fn init(telemetry: &Telemetry) {
     let filter = telemetry.level.parse::<Targets>().unwrap_or_default();
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     // Fails only if a subscriber is set already, which then goes on.
     let _ =
         if telemetry.json { registry.with(layer.json()).try_init() } else { registry.with(layer).try_init() };

@@ -231,3 +231,17 @@ async fn interleave(steps: Vec<Step>) {
     let entries = bromo.engine().store().list_entries(customer.account, 0, ENTRIES).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.amount.get()).sum::<i64>(), balance);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_read_is_set_aside_and_answers_go_on() {
+    let mut bromo = Bromo::sandbox();
+    let customer = bromo.customer("free").await;
+    customer.ask("x").await;
+    bromo.damage("logs.db");
+    assert_eq!(
+        Customer::new(bromo.running().api, customer.account, &customer.key).ask("x").await.status,
+        200
+    );
+    until("its line is written", || bromo.engine().log().written.get() == 1).await;
+    assert_eq!(crate::admin::log_lines(&bromo, &customer).await.len(), 1);
+}

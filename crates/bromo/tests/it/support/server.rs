@@ -90,11 +90,22 @@ impl Bromo {
         self.running = Some(running.unwrap());
     }
 
-    /// Ends it gently and starts it anew on the same data.
-    pub(crate) fn restart(&mut self) {
+    fn end(&mut self) {
         let running = self.running.take().unwrap();
         running.stop();
         tokio::task::block_in_place(|| running.wait());
+    }
+
+    /// Ends it gently and starts it anew on the same data.
+    pub(crate) fn restart(&mut self) {
+        self.end();
+        self.start();
+    }
+
+    /// Ends it, overwrites a file of its data with garbage, and starts it anew.
+    pub(crate) fn damage(&mut self, file: &str) {
+        self.end();
+        std::fs::write(self.folder.path().join("data").join(file), "garbage ".repeat(4096)).unwrap();
         self.start();
     }
 
