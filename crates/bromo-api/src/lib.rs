@@ -6,6 +6,7 @@ mod caller;
 mod exchange;
 pub mod openapi;
 pub mod pages;
+mod peer;
 pub mod problem;
 mod reply;
 pub mod route;
@@ -16,6 +17,7 @@ mod service;
 use std::sync::Arc;
 
 use bromo_engine::Engine;
+use bromo_providers::gate::Gate;
 
 pub use body::{BodyBudget, BodyLimits};
 pub use reply::Body;
@@ -30,6 +32,8 @@ pub struct Api {
     pub limits: BodyLimits,
     /// Where redirects of Google are resolved; tests set another.
     pub goto_base: String,
+    /// How many of them at once.
+    pub goto_gate: Gate,
     /// Everything outside `/v1`.
     pub pages: axum::Router,
 }

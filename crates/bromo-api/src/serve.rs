@@ -1,16 +1,18 @@
 //! Connections: accepted, served over HTTP/1.1, and ended gently.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Api;
+use crate::peer::Peer;
 
 /// Fields a head may have; more are a bare 431.
 const HEADERS_MAX: usize = 100;
@@ -44,22 +46,33 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, head_timeout: Duration,
             () = stop.cancelled() => break,
         };
         let _ = stream.set_nodelay(true); // An old connection is no reason to refuse it.
-        let service_api = Arc::clone(&api);
-        let service = service_fn(move |request| Arc::clone(&service_api).respond(request));
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let peer = Peer::new(stream);
+        let (service_api, service_peer) = (Arc::clone(&api), peer.clone());
+        let service = service_fn(move |request| {
+            let (api, answering) = (Arc::clone(&service_api), service_peer.answering());
+            async move {
+                let _answering = answering;
+                api.respond(request).await
+            }
+        });
+        let connection = http.serve_connection(peer.clone(), service);
         let stop = stop.clone();
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
+            let mut stopped = std::pin::pin!(stop.cancelled());
+            let mut stopping = false;
+            // A client that left ends the connection here, and with it the request that it waited for.
+            std::future::poll_fn(|context| {
+                if !stopping && stopped.as_mut().poll(context).is_ready() {
+                    stopping = true;
                     connection.as_mut().graceful_shutdown();
-                    connection.await
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
+                if connection.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                peer.poll_hung_up(context)
+            })
+            .await;
         });
     }
     drop(listener);

@@ -1,6 +1,8 @@
 //! Accounts, plans and keys: for the dashboard and the command line alike. Every change is committed in
 //! the store and in force in admission before the method returns (promise S4).
 
+use std::sync::Arc;
+
 use bromo_admission::AdmissionError;
 use bromo_rules::account::{Account, Change, Key};
 use bromo_rules::credit::Credits;
@@ -31,6 +33,9 @@ pub enum AccountError {
     /// The change is stored, and not yet in force.
     #[error("stored, not yet in force: {0}")]
     NotInForce(#[from] AdmissionError),
+    /// The program ends; whether the change was made shows when it is up again.
+    #[error("cut off by the end of the program")]
+    CutOff,
     /// No key can be made.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -48,7 +53,7 @@ impl Engine {
         let (account, opening) = Account::open(id, name, plan, self.parts.clock.now());
         let (key, secret) = self.new_key(id, KeyKind::Live, None)?;
         self.parts.store.create_account(&account, &opening, &key).await?;
-        self.parts.admission.announce(self.facts(&account)).await?;
+        self.parts.admission.announce(self.parts.facts(&account)).await?;
         Ok((account, secret))
     }
 
@@ -75,7 +80,7 @@ impl Engine {
     /// [`AccountError`].
     pub async fn set_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
         let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
-        self.change(account, &Change::SetPlan(plan.clone())).await
+        self.change(account, Change::SetPlan(plan.clone())).await
     }
 
     /// Lets this plan begin with the next credit cycle.
@@ -84,7 +89,7 @@ impl Engine {
     /// [`AccountError`].
     pub async fn schedule_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
         let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
-        self.change(account, &Change::SchedulePlan(plan.clone())).await
+        self.change(account, Change::SchedulePlan(plan.clone())).await
     }
 
     /// Adds credits that stay until spent.
@@ -92,7 +97,7 @@ impl Engine {
     /// # Errors
     /// [`AccountError`].
     pub async fn grant(&self, account: AccountId, credits: Credits) -> Result<Account, AccountError> {
-        self.change(account, &Change::Grant(credits)).await
+        self.change(account, Change::Grant(credits)).await
     }
 
     /// Makes a key. It is shown here and never again.
@@ -116,19 +121,35 @@ impl Engine {
     /// # Errors
     /// [`AccountError`].
     pub async fn revoke_key(&self, id: KeyId) -> Result<Key, AccountError> {
-        let (key, account) = self.parts.store.revoke_key(id, self.parts.clock.now()).await?;
-        self.parts.admission.announce(self.facts(&account)).await?;
-        Ok(key)
+        let (parts, now) = (Arc::clone(&self.parts), self.parts.clock.now());
+        self.whole(async move {
+            let (key, account) = parts.store.revoke_key(id, now).await?;
+            parts.admission.announce(parts.facts(&account)).await?;
+            Ok(key)
+        })
+        .await
     }
 
-    async fn change(&self, account: AccountId, change: &Change) -> Result<Account, AccountError> {
-        let (plans, now) = (&self.parts.plans, self.parts.clock.now());
-        // A cycle that is over begins first: a change for the next cycle must not fall into the one due.
-        let held = self.parts.admission.held(account).await?;
-        self.parts.store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
-        let account = self.parts.store.change_account(account, change, plans, now).await?;
-        self.parts.admission.announce(self.facts(&account)).await?;
-        Ok(account)
+    /// Runs a change to its end even if the asker leaves: a change that is stored must come into force.
+    async fn whole<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
+    ) -> Result<T, AccountError> {
+        self.parts.tracker.spawn(change).await.unwrap_or(Err(AccountError::CutOff))
+    }
+
+    async fn change(&self, account: AccountId, change: Change) -> Result<Account, AccountError> {
+        let (parts, now) = (Arc::clone(&self.parts), self.parts.clock.now());
+        self.whole(async move {
+            let (store, admission, plans) = (&parts.store, &parts.admission, &parts.plans);
+            // A cycle that is over begins first: a change for the next cycle must not fall into the one due.
+            let held = admission.held(account).await?;
+            store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
+            let account = store.change_account(account, &change, plans, now).await?;
+            admission.announce(parts.facts(&account)).await?;
+            Ok(account)
+        })
+        .await
     }
 
     fn new_key(

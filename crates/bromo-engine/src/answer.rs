@@ -112,16 +112,8 @@ impl Engine {
         let charge =
             Charge { request: line.request, account: line.account, price: charged, at: self.clock().now() };
         let (record, settled) = self.settle(permit, charge, record).await;
-        match settled {
-            Ok(remaining) => {
-                self.counters.answered.count();
-                (record, Ok(Answered { result, charged, remaining }))
-            }
-            Err(error) => {
-                self.counters.failed.count();
-                (record, Err(error.into()))
-            }
-        }
+        let settled = settled.map(|remaining| Answered { result, charged, remaining });
+        (record, settled.map_err(Into::into))
     }
 }
 

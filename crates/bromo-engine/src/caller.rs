@@ -15,7 +15,7 @@ use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 use bromo_store::StoreError;
 
-use crate::Engine;
+use crate::{Engine, Parts};
 
 /// Callers kept at most; past it the cache begins anew.
 const CACHED_MAX: usize = 100_000;
@@ -98,8 +98,10 @@ impl Engine {
         self.callers.put(Arc::clone(&caller));
         Ok(Some(caller))
     }
+}
 
+impl Parts {
     pub(crate) fn facts(&self, account: &Account) -> Facts {
-        Facts::of(account, self.parts.plans.lookup(&account.plan).map_or(0, |plan| plan.slots))
+        Facts::of(account, self.plans.lookup(&account.plan).map_or(0, |plan| plan.slots))
     }
 }

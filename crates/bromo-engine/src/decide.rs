@@ -8,6 +8,7 @@ use bromo_admission::{AdmissionError, Ask, Decision, Denial, Permit, RouteIndex,
 use bromo_rules::account::Change;
 use bromo_rules::credit::Price;
 use bromo_rules::endpoint::Endpoint;
+use bromo_rules::key::KeyKind;
 use bromo_rules::standing::Standing;
 use bromo_store::StoreError;
 
@@ -80,7 +81,7 @@ impl Engine {
             }
             let want = work.map(|(endpoint, price)| Want {
                 hold: price.hold(),
-                usually_ends: now.plus(self.usual(endpoint)),
+                usually_ends: now.plus(self.usual(caller, endpoint)),
             });
             let (facts, key, rate) = (caller.facts, caller.key, self.parts.settings.rate);
             let ask = Ask { facts, key, route, rate, now, want };
@@ -100,7 +101,7 @@ impl Engine {
         let (plans, now) = (&self.parts.plans, self.parts.clock.now());
         let account =
             self.parts.store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
-        self.parts.admission.announce(self.facts(&account)).await?;
+        self.parts.admission.announce(self.parts.facts(&account)).await?;
         self.refresh(caller).await
     }
 
@@ -109,7 +110,10 @@ impl Engine {
         Ok(())
     }
 
-    fn usual(&self, endpoint: Endpoint) -> Duration {
+    fn usual(&self, caller: &Caller, endpoint: Endpoint) -> Duration {
+        if caller.kind == KeyKind::Test {
+            return Duration::ZERO; // The sandbox answers when its script says, mostly at once.
+        }
         Duration::from_millis(self.usual_ms[endpoint.index()].load(Ordering::Relaxed))
     }
 

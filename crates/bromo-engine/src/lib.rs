@@ -78,7 +78,7 @@ pub struct Parts {
 
 /// Both ways, and the accounts that walk them.
 pub struct Engine {
-    parts: Parts,
+    parts: Arc<Parts>,
     callers: Callers,
     counters: Arc<Counters>,
     /// How long an endpoint's answers took lately, in milliseconds: a moving average.
@@ -93,7 +93,7 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let usual = u64::try_from(USUAL_AT_FIRST.as_millis()).unwrap_or(u64::MAX);
         Self {
-            parts,
+            parts: Arc::new(parts),
             callers: Callers::default(),
             counters: Arc::default(),
             usual_ms: std::array::from_fn(|_| AtomicU64::new(usual)),
@@ -153,10 +153,5 @@ impl Engine {
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// Shutdown waits for these tasks.
-    pub fn tracker(&self) -> &TaskTracker {
-        &self.parts.tracker
     }
 }

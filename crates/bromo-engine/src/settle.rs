@@ -37,7 +37,7 @@ impl Engine {
     ) -> (Option<Record>, Result<Credits, SettleError>) {
         let (store, counters) = (self.parts.store.clone(), self.counters.clone());
         let settling = self.parts.tracker.spawn(async move {
-            record.succeed(charge.price);
+            record.fail(Problem::INTERNAL); // What the line says if the program ends meanwhile.
             let mut charged = store.charge(charge).await;
             for _ in 1..CHARGE_TRIES {
                 if !matches!(charged, Err(StoreError::Unavailable { .. })) {
@@ -60,10 +60,11 @@ impl Engine {
                 }
             };
             match &outcome {
-                Ok(_) => {}
+                Ok(_) => record.succeed(charge.price),
                 Err(SettleError::Store(_)) => record.fail(Problem::UNAVAILABLE),
                 Err(SettleError::Short | SettleError::CutOff) => record.fail(Problem::INTERNAL),
             }
+            if outcome.is_ok() { &counters.answered } else { &counters.failed }.count();
             permit.release(settled).await;
             (record, outcome)
         });

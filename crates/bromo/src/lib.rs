@@ -19,6 +19,8 @@ use anyhow::Context;
 use bromo_admission::Local;
 use bromo_api::{Api, BodyBudget, BodyLimits};
 use bromo_engine::{Engine, LogQueue, Parts, Settings};
+use bromo_providers::client::Target;
+use bromo_providers::gate::Gate;
 use bromo_rules::time::Clock;
 use bromo_rules::window::Limit;
 use bromo_store::{Logs, Store, StoreError};
@@ -59,6 +61,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
     let listeners = listener::bind(config.listen.api, config.listen.threads)?;
     let admin_listener = listener::bind(config.listen.admin, 1)?.remove(0);
     let (api_address, admin_address) = (listeners[0].local_addr()?, admin_listener.local_addr()?);
+    // Reads the system's certificates now and not within a call.
+    Target::new(&config.goto_base, http::HeaderMap::new()).context("providers.goto.base_url")?;
     let tracker = TaskTracker::new();
     let engine = Arc::new(Engine::new(Parts {
         store: Arc::clone(&store),
@@ -85,6 +89,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
             total: Arc::new(BodyBudget::new(config.api.bodies_bytes_max)),
         },
         goto_base: config.goto_base.clone(),
+        goto_gate: Gate::new(GOTO_PARALLEL_MAX, GOTO_LINE_MAX),
         pages: bromo_api::pages::router(&engine, config.api.strict),
     });
     let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -93,14 +98,16 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         let (api, stop, tracker) = (Arc::clone(&api), stop.clone(), tracker.clone());
         let (head_timeout, shutdown) = (config.listen.head_timeout, config.listen.shutdown);
         let runtime = runtime()?;
-        let serve = move || {
+        let listener = {
             let _entered = runtime.enter();
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let serve = move || {
             runtime.block_on(async {
                 let served = async {
                     bromo_api::serve::serve(listener, api, head_timeout, stop.clone()).await;
                     tracker.wait().await;
-                };
+        };
                 let deadline = async {
                     stop.cancelled().await;
                     tokio::time::sleep(shutdown).await;
@@ -110,6 +117,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
                     () = deadline => tracing::warn!("calls were still running at the shutdown deadline, and are cut"),
                 }
             });
+            // A name that is being looked up would keep a plain drop waiting past the deadline.
+            runtime.shutdown_background();
         };
         Ok(std::thread::Builder::new().name(format!("bromo-api-{index}")).spawn(serve)?)
     });
@@ -220,6 +229,10 @@ impl Drop for Running {
         self.join();
     }
 }
+
+/// Google redirects that are resolved at once, and that wait for it: they hold no slot, so this is their bound.
+const GOTO_PARALLEL_MAX: usize = 64;
+const GOTO_LINE_MAX: usize = 256;
 
 /// A runtime for one thread.
 pub(crate) fn runtime() -> std::io::Result<Runtime> {

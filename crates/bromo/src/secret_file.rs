@@ -1,8 +1,8 @@
 //! Small secrets in files that only their owner may read.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -28,6 +28,7 @@ pub(crate) fn write(path: &Path, secret: &str) -> anyhow::Result<()> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot write {}", path.display()))?;
+    file.set_permissions(Permissions::from_mode(0o600))?; // It may have been there.
     writeln!(file, "{secret}").with_context(|| format!("cannot write {}", path.display()))
 }
 

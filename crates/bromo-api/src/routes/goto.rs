@@ -47,6 +47,7 @@ async fn ask(api: &Api, redirect: &Redirect) -> Result<url::Url, Failure> {
     let url = redirect.url();
     let address = format!("{}{}?{}", api.goto_base, url.path(), url.query().unwrap_or_default());
     let deadline = Instant::now() + UPSTREAM;
+    let Ok(_pass) = api.goto_gate.enter(deadline).await else { return Err(Failure::unavailable()) };
     let answer =
         client::request(http::Method::GET, &address, http::HeaderMap::new(), Bytes::new(), deadline).await;
     let location = answer.ok().and_then(|response| {

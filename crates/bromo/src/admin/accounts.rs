@@ -1,5 +1,7 @@
 //! Accounts, plans, grants and keys.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use bromo_engine::account::PAGE_MAX;
@@ -16,7 +18,15 @@ use super::fault::Fault;
 type Answer = Result<Json<Value>, Fault>;
 
 fn view(admin: &Admin, account: &Account) -> Value {
-    let usage = admin.engine.admission().usage().into_iter().find(|usage| usage.account == account.id);
+    view_with(admin, &in_use(admin), account)
+}
+
+/// Slots in use, by account.
+fn in_use(admin: &Admin) -> HashMap<AccountId, u32> {
+    admin.engine.admission().usage().into_iter().map(|usage| (usage.account, usage.slots.current)).collect()
+}
+
+fn view_with(admin: &Admin, in_use: &HashMap<AccountId, u32>, account: &Account) -> Value {
     let slots = admin.engine.plans().lookup(&account.plan).map_or(0, |plan| plan.slots);
     json!({
         "account": account.id.to_string(),
@@ -25,7 +35,7 @@ fn view(admin: &Admin, account: &Account) -> Value {
         "next_plan": account.next_plan,
         "credits": account.balance.total(),
         "slots": slots,
-        "slots_in_use": usage.map_or(0, |usage| usage.slots.current),
+        "slots_in_use": in_use.get(&account.id).unwrap_or(&0),
         "cycle_ends_at": account.cycle.ends_at.to_string(),
         "created_at": account.created_at.to_string(),
     })
@@ -85,7 +95,8 @@ pub(super) async fn list(
     let after = after.transpose().map_err(|error| Fault::invalid(format!("after: {error}")))?;
     let count = query.count.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let accounts = admin.engine.store().list_accounts(after, count).await?;
-    let views: Vec<_> = accounts.iter().map(|account| view(&admin, account)).collect();
+    let in_use = in_use(&admin);
+    let views: Vec<_> = accounts.iter().map(|account| view_with(&admin, &in_use, account)).collect();
     Ok(Json(json!({ "accounts": views })))
 }
 

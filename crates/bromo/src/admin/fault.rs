@@ -70,6 +70,7 @@ impl From<AccountError> for Fault {
                 code: "SERVICE_UNAVAILABLE",
                 message: error.to_string(),
             },
+            AccountError::CutOff => Self::internal(&error),
             AccountError::Random(error) => Self::internal(&error),
         }
     }

@@ -1,6 +1,7 @@
 //! However a call ends, its slot is free again (promise S2), and only what is answered is charged (D9).
 
 use bromo_rules::key::KeyKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Bromo, Customer, Upstream, until};
 
@@ -162,4 +163,44 @@ async fn the_end_of_every_call_is_one_line_of_the_log() {
     let expected =
         [(200, ""), (404, "RESOURCE_NOT_FOUND"), (499, "REQUEST_CANCELED"), (500, "INTERNAL_SERVER_ERROR")];
     assert_eq!(ends, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_is_seen_behind_bytes_that_wait_for_their_turn() {
+    let upstream = Upstream::holding().await;
+    let bromo = Bromo::before(&upstream);
+    let customer = bromo.customer("lite").await;
+    for (calls, behind) in
+        ["\r\n", "GET /v1/credits HTTP/1.1\r\nHost: b\r\n\r\n", "garbage"].iter().enumerate()
+    {
+        let mut stream = customer.begin("hang up").await;
+        stream.write_all(behind.as_bytes()).await.unwrap();
+        until("it runs", || upstream.begun() == calls as u64 + 1).await;
+        drop(stream);
+        until("the slot is free", || bromo.in_use() == 0 && upstream.running() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_sent_ahead_is_answered_in_its_turn() {
+    let upstream = Upstream::holding().await;
+    let bromo = Bromo::before(&upstream);
+    let customer = bromo.customer("lite").await;
+    let mut stream = customer.begin("first").await;
+    let next = format!(
+        "GET /v1/credits HTTP/1.1\r\nHost: b\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        customer.key
+    );
+    for half in [&next[..20], &next[20..]] {
+        stream.write_all(half.as_bytes()).await.unwrap();
+    }
+    until("it runs", || upstream.running() == 1).await;
+    upstream.release();
+    let mut answers = String::new();
+    tokio::time::timeout(crate::support::DEADLINE, stream.read_to_string(&mut answers))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    assert!(answers.ends_with("}") && answers.contains("\"remaining\":37493"), "{answers}");
 }

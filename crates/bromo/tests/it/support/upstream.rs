@@ -1,10 +1,13 @@
-//! An OpenAI-compatible server that counts the calls in progress, as their sockets tell it, and answers when
-//! it is told to.
+//! An OpenAI-compatible server that counts the calls in progress, and answers when it is told to.
+//!
+//! A call is in progress until it is answered or its client's end of the socket is closed. That is asked of the
+//! sockets themselves at every count: an event loop may hear of a new call before it hears of an old one's end.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream as Socket};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 pub(crate) struct Upstream {
@@ -23,27 +26,45 @@ pub(crate) struct Upstream {
 
 #[derive(Default)]
 struct State {
-    running: AtomicU32,
+    running: Mutex<HashMap<u64, Arc<Socket>>>,
     most: AtomicU32,
     begun: AtomicU64,
     broken: AtomicBool,
 }
 
-/// A call in progress. Dropped when it is answered or its client's socket is gone.
-struct Running(Arc<State>);
+impl State {
+    fn running(&self) -> u32 {
+        let running = self.running.lock().unwrap();
+        u32::try_from(running.values().filter(|socket| is_open(socket)).count()).unwrap()
+    }
+}
+
+/// Whether the client's end is open: nothing to read yet, or bytes, but no end.
+fn is_open(socket: &Socket) -> bool {
+    match socket.peek(&mut [0]) {
+        Ok(bytes) => bytes > 0,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    }
+}
+
+/// A call in progress.
+struct Running {
+    state: Arc<State>,
+    number: u64,
+}
 
 impl Running {
-    fn begin(state: &Arc<State>) -> Self {
-        let now = state.running.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most.fetch_max(now, Ordering::SeqCst);
-        state.begun.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(state))
+    fn begin(state: &Arc<State>, socket: Arc<Socket>) -> Self {
+        let number = state.begun.fetch_add(1, Ordering::SeqCst);
+        state.running.lock().unwrap().insert(number, socket);
+        state.most.fetch_max(state.running(), Ordering::SeqCst);
+        Self { state: Arc::clone(state), number }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.state.running.lock().unwrap().remove(&self.number);
     }
 }
 
@@ -58,7 +79,12 @@ impl Upstream {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (state, gate) = (Arc::clone(&serving), gate.clone());
-                let service = service_fn(move |request| answer(request, Arc::clone(&state), gate.clone()));
+                let stream = stream.into_std().unwrap();
+                let socket = Arc::new(stream.try_clone().unwrap());
+                let stream = TcpStream::from_std(stream).unwrap();
+                let service = service_fn(move |request| {
+                    answer(request, Arc::clone(&state), Arc::clone(&socket), gate.clone())
+                });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -90,7 +116,7 @@ impl Upstream {
     }
 
     pub(crate) fn running(&self) -> u32 {
-        self.state.running.load(Ordering::SeqCst)
+        self.state.running()
     }
 
     /// The most calls that were ever in progress at once.
@@ -106,9 +132,10 @@ impl Upstream {
 async fn answer(
     _: Request<hyper::body::Incoming>,
     state: Arc<State>,
+    socket: Arc<Socket>,
     mut gate: watch::Receiver<bool>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let _running = Running::begin(&state);
+    let _running = Running::begin(&state, socket);
     let _ = gate.wait_for(|open| *open).await;
     if state.broken.load(Ordering::SeqCst) {
         let mut response = Response::new(Full::from("out of order"));
