@@ -19,8 +19,8 @@ pub use local::Local;
 pub use permit::{Permit, Settled};
 pub use reply::Reply;
 
-/// What one decision came to. Every outcome but [`Decision::Stale`] counted one request in its rate
-/// window and carries the standing it was decided on.
+/// What one decision came to. Every outcome but [`Decision::Stale`] carries the standing it was decided on, and
+/// counted one request in its rate window if that had room.
 #[derive(Debug)]
 pub enum Decision {
     /// No slot was asked for, and the window had room.

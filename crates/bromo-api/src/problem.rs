@@ -7,6 +7,7 @@ use bromo_engine::answer::AnswerError;
 use bromo_engine::settle::SettleError;
 use bromo_engine::{CallError, DecideError};
 use bromo_providers::ProviderError;
+use bromo_rules::endpoint::Endpoint;
 use bromo_rules::problem::{FieldFault, Problem};
 use bromo_rules::time::Timestamp;
 use serde_json::{Value, json};
@@ -89,9 +90,9 @@ impl Failure {
     }
 
     /// A question that was admitted and not answered.
-    pub fn unanswered(error: &AnswerError) -> Self {
+    pub fn unanswered(endpoint: Endpoint, error: &AnswerError) -> Self {
         match error {
-            AnswerError::Call(CallError::Final(error)) => Self::provider(error),
+            AnswerError::Call(CallError::Final(error)) => Self::provider(endpoint, error),
             AnswerError::Call(
                 CallError::Exhausted(ProviderError::Busy { retry_after })
                 | CallError::OutOfTime(ProviderError::Busy { retry_after }),
@@ -107,10 +108,11 @@ impl Failure {
     }
 
     /// What a provider said, or would.
-    pub fn provider(error: &ProviderError) -> Self {
+    pub fn provider(endpoint: Endpoint, error: &ProviderError) -> Self {
+        let field = if endpoint.takes_prompt() { "prompt" } else { "query" };
         match error {
             ProviderError::TooLong { tokens, tokens_max } => Self::invalid_field(
-                "prompt",
+                field,
                 format!("{tokens} model tokens, and this model takes at most {tokens_max}"),
             ),
             ProviderError::Unavailable { reason } => Self {
@@ -118,7 +120,7 @@ impl Failure {
                 retry_after_s: Some(UNCONFIGURED_RETRY_S),
                 ..Problem::UNAVAILABLE.into()
             },
-            ProviderError::Invalid { reason } => Self::invalid_field("prompt", reason.clone()),
+            ProviderError::Invalid { reason } => Self::invalid_field(field, reason.clone()),
             ProviderError::Busy { retry_after } | ProviderError::NoRoom { retry_after } => {
                 Self::busy(*retry_after)
             }

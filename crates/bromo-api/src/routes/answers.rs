@@ -41,7 +41,7 @@ pub(crate) async fn post(
     exchange.record = record;
     let answered = answered.map_err(|error| {
         tracing::warn!(request = %exchange.request, %endpoint, %error, "failed to answer");
-        Failure::unanswered(&error)
+        Failure::unanswered(endpoint, &error)
     })?;
     Ok(Success { body: envelope(&answered.result), credits: Some((answered.charged, answered.remaining)) })
 }
@@ -57,7 +57,8 @@ async fn check(api: &Api, caller: &Caller, endpoint: Endpoint, body: Incoming) -
     let whole = body::read(body, &api.limits).await?;
     let question =
         validate::question(endpoint, &whole.bytes, api.strict).map_err(|faults| Failure::invalid(&faults))?;
-    let (line, price) = api.engine.line(caller, &question).map_err(|error| Failure::provider(&error))?;
+    let (line, price) =
+        api.engine.line(caller, &question).map_err(|error| Failure::provider(endpoint, &error))?;
     Ok(Checked { question, price, line })
 }
 
