@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bromo_rules::problem::Problem;
@@ -73,7 +74,12 @@ pub(crate) async fn read(body: Incoming, limits: &BodyLimits) -> Result<Whole, F
     if usize::try_from(announced).unwrap_or(usize::MAX) > limits.bytes_max {
         return Err(too_large(limits));
     }
-    match tokio::time::timeout(limits.timeout, collect(body, limits)).await {
+    let mut collecting = std::pin::pin!(collect(body, limits));
+    // Most bodies came with their head and need no timer.
+    if let Poll::Ready(read) = futures_util::poll!(collecting.as_mut()) {
+        return read;
+    }
+    match tokio::time::timeout(limits.timeout, collecting).await {
         Ok(read) => read,
         Err(_) => Err(Problem::SLOW_BODY.into()),
     }
