@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,6 +20,9 @@ use tokio::net::TcpStream;
 
 /// Bytes read ahead at most. A client that sends more before its answer is no longer watched.
 const AHEAD_MAX: usize = 16 * 1024;
+/// A connection that has ended lingers so long, and takes so many bytes more.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of one read.
 const READ_MAX: usize = 16 * 1024;
 
@@ -55,6 +59,24 @@ impl Peer {
     pub(crate) fn answering(&self) -> Answering {
         self.0.answering.fetch_add(1, Ordering::Relaxed);
         Answering(Arc::clone(&self.0))
+    }
+
+    /// Reads and drops what the client still sends after the connection has ended. A socket that is closed with
+    /// unread bytes resets, and the client loses the response that told it why: a 413 above all.
+    pub(crate) async fn linger(&self) {
+        let stream = &self.0.stream;
+        let drained = async {
+            let mut left = LINGER_BYTES_MAX;
+            while left > 0 && stream.readable().await.is_ok() {
+                match SCRATCH.with_borrow_mut(|scratch| stream.try_read(scratch)) {
+                    Ok(0) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                    Err(error) if is_not_yet(&error) => {}
+                    Err(_) => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER_MAX, drained).await;
     }
 
     /// Ready once the client has left while a request was being answered.

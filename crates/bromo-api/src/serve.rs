@@ -62,17 +62,20 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, head_timeout: Duration,
             let mut stopped = std::pin::pin!(stop.cancelled());
             let mut stopping = false;
             // A client that left ends the connection here, and with it the request that it waited for.
-            std::future::poll_fn(|context| {
+            let ended = std::future::poll_fn(|context| {
                 if !stopping && stopped.as_mut().poll(context).is_ready() {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
                 if connection.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(());
+                    return Poll::Ready(true);
                 }
-                peer.poll_hung_up(context)
+                peer.poll_hung_up(context).map(|()| false)
             })
             .await;
+            if ended && !stopping {
+                peer.linger().await;
+            }
         });
     }
     drop(listener);

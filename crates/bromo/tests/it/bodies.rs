@@ -81,3 +81,13 @@ async fn past_the_budget_of_all_bodies_requests_get_a_503() {
     assert_eq!((reply.status, reply.code()), (503, "SERVICE_UNAVAILABLE"));
     assert_eq!(customer.ask("small").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_its_whole_body_first_still_reads_the_413() {
+    let bromo = Bromo::sandbox();
+    let customer = bromo.customer("free").await;
+    let body = vec![b' '; 100 * 1024 * 1024];
+    let answer = raw(&bromo, &[head(&customer, body.len()).as_bytes(), &body].concat()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
+    assert!(answer.contains("x-concurrent-limit: 1"));
+}
