@@ -1,6 +1,7 @@
 //! Log lines on their way to disk: a bounded queue and its writer. Nothing here slows a request: pushing
 //! is one short lock, and a full queue counts the line as lost instead of waiting (promise L1).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const BATCH: usize = 8192;
 pub struct LogQueue {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    /// Lines that the writer has taken and not yet written.
+    writing: AtomicUsize,
     /// Lines written.
     pub written: Counter,
     /// Lines lost.
@@ -61,9 +64,10 @@ impl LogQueue {
         }
     }
 
-    /// Lines that wait now.
+    /// Lines that are not on disk now.
     pub fn len(&self) -> usize {
-        self.lock().lines.len()
+        let waiting = self.lock();
+        waiting.lines.len() + self.writing.load(Ordering::Acquire)
     }
 
     /// Whether nothing waits.
@@ -91,7 +95,11 @@ impl LogQueue {
 
     /// Writes everything that waits now.
     pub async fn flush(&self, logs: &dyn Logs) {
-        let Waiting { lines, gap } = std::mem::take(&mut *self.lock());
+        let Waiting { lines, gap } = {
+            let mut waiting = self.lock();
+            self.writing.store(waiting.lines.len(), Ordering::Release);
+            std::mem::take(&mut *waiting)
+        };
         if lines.is_empty() && gap.is_none() {
             return;
         }
@@ -111,6 +119,7 @@ impl LogQueue {
                 }
             }
         }
+        self.writing.store(0, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
