@@ -36,7 +36,7 @@ pub enum AnswerError {
     Call(#[from] CallError),
     /// The page could not be kept.
     #[error("page not kept: {0}")]
-    Page(#[source] PageError),
+    Page(#[from] PageError),
     /// The charge failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -74,34 +74,15 @@ impl Engine {
     ) -> (Option<Record>, Result<Answered, AnswerError>) {
         // Declared before the call, so dropped after it: the slot outlives the socket.
         let Work { permit, question, price, balance, deadline } = work;
-        let started = Instant::now();
-        let called =
-            call(line, &question, deadline, self.clock(), |attempts| record.attempted(attempts)).await;
-        let answer = match called {
+        let called = self.call_and_render(line, &question, price, deadline, &mut record).await;
+        let (result, charged) = match called {
             Ok(answer) => answer,
             Err(error) => {
                 permit.release(None).await;
                 self.counters.failed.count();
-                return (Some(record), Err(error.into()));
+                return (Some(record), Err(error));
             }
         };
-        if line.endpoint.is_some() {
-            self.took(question.endpoint, started.elapsed()); // Scripted answers say nothing of a provider.
-        }
-        let mut pages = Pages::default();
-        if question.include.html {
-            let html = render::page(&question, &answer);
-            match self.put_page(html).await {
-                Ok(address) => pages.html = Some(address),
-                Err(error) => {
-                    permit.release(None).await;
-                    self.counters.failed.count();
-                    return (Some(record), Err(AnswerError::Page(error)));
-                }
-            }
-        }
-        let result = ResultObject { question: &question, answer: &answer, pages: &pages }.to_json();
-        let charged = price.charge(clusters(&answer));
         if charged == Credits::ZERO {
             permit.release(None).await;
             record.succeed(charged);
@@ -115,9 +96,31 @@ impl Engine {
         let settled = settled.map(|remaining| Answered { result, charged, remaining });
         (record, settled.map_err(Into::into))
     }
-}
 
-impl Engine {
+    /// Calls the provider, keeps the page that was asked for, and writes the result object: what is left of
+    /// the work is to pay for it.
+    async fn call_and_render(
+        &self,
+        line: &Line,
+        question: &Question,
+        price: Price,
+        deadline: Instant,
+        record: &mut Record,
+    ) -> Result<(Vec<u8>, Credits), AnswerError> {
+        let started = Instant::now();
+        let answer =
+            call(line, question, deadline, self.clock(), |attempts| record.attempted(attempts)).await?;
+        if line.endpoint.is_some() {
+            self.took(question.endpoint, started.elapsed()); // Scripted answers say nothing of a provider.
+        }
+        let mut pages = Pages::default();
+        if question.include.html {
+            pages.html = Some(self.put_page(render::page(question, &answer)).await?);
+        }
+        let result = ResultObject { question, answer: &answer, pages: &pages }.to_json();
+        Ok((result, price.charge(clusters(&answer))))
+    }
+
     /// Who answers this question for this caller, and at what price. Test keys are answered by the
     /// sandbox at price 0.
     ///

@@ -107,14 +107,14 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
                 let served = async {
                     bromo_api::serve::serve(listener, api, head_timeout, stop.clone()).await;
                     tracker.wait().await;
-        };
+                };
                 let deadline = async {
                     stop.cancelled().await;
                     tokio::time::sleep(shutdown).await;
                 };
                 tokio::select! {
                     () = served => {}
-                    () = deadline => tracing::warn!("calls were still running at the shutdown deadline, and are cut"),
+                    () = deadline => tracing::warn!("calls still run at the shutdown deadline, and are cut"),
                 }
             });
             // A name that is being looked up would keep a plain drop waiting past the deadline.

@@ -1,12 +1,14 @@
 //! The first real question, asked over HTTP like any customer's.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use bromo_providers::client;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Response};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -27,36 +29,41 @@ const SHOWN: [&str; 8] = [
     "x-latency-ms",
 ];
 
-pub(super) fn run(api: SocketAddr, key: &str) -> anyhow::Result<()> {
-    print::line(format_args!("bromo asks itself: {QUESTION}"));
+/// Asks, and answers with the whole response.
+pub(super) fn ask(api: SocketAddr, key: &str) -> anyhow::Result<Response<Bytes>> {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        AUTHORIZATION,
-        HeaderValue::from_str(&format!("Bearer {key}")).context("the key is no text")?,
-    );
+    let authorization = HeaderValue::from_str(&format!("Bearer {key}")).context("the key is no text")?;
+    headers.insert(AUTHORIZATION, authorization);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = json!({ "prompt": QUESTION, "country": "US" }).to_string().into();
     let address = format!("http://{api}/v1/monitor/chatgpt");
-    let answer = crate::runtime()?
-        .block_on(async {
-            client::request(Method::POST, &address, headers, body, Instant::now() + TIMEOUT).await
-        })
-        .context("bromo does not answer itself")?;
+    let asking =
+        async { client::request(Method::POST, &address, headers, body, Instant::now() + TIMEOUT).await };
+    crate::runtime()?.block_on(asking).context("bromo does not answer itself")
+}
+
+/// The headers of a response that are worth showing.
+pub(super) fn shown(answer: &Response<Bytes>) -> BTreeMap<&'static str, &str> {
+    let value = |name| Some((name, answer.headers().get(name)?.to_str().ok()?));
+    SHOWN.into_iter().filter_map(value).collect()
+}
+
+pub(super) fn run(api: SocketAddr, key: &str) -> anyhow::Result<()> {
+    print::line(format_args!("bromo asks itself: {QUESTION}"));
+    let answer = ask(api, key)?;
     let value: Value = serde_json::from_slice(answer.body()).context("bromo answered itself without JSON")?;
     match value["result"]["text"].as_str() {
         Some(text) => {
-            let (model, provider) =
-                (print::field(&value["result"], "model"), print::field(&value["result"], "provider"));
+            let model = print::field(&value["result"], "model");
+            let provider = print::field(&value["result"], "provider");
             print::line(format_args!("{model} ({provider}) answers: {text}\n"));
         }
         None => {
             print::line(format_args!("{}: {}\n", answer.status(), print::field(&value["error"], "message")))
         }
     }
-    for name in SHOWN {
-        if let Some(value) = answer.headers().get(name).and_then(|value| value.to_str().ok()) {
-            print::line(format_args!("  {name}: {value}"));
-        }
+    for (name, value) in shown(&answer) {
+        print::line(format_args!("  {name}: {value}"));
     }
     Ok(())
 }

@@ -2,11 +2,20 @@
 
 use std::path::Path;
 
-use super::print;
-use crate::config::DEFAULTS;
+use serde_json::json;
 
-pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
-    let config = super::load("", file)?;
+use super::print;
+use crate::config::{Config, DEFAULTS, environment};
+
+pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let loaded = Config::load("", file, &environment());
+    if json {
+        let faults = loaded.as_ref().err().map_or(&[] as &[String], |error| &error.0);
+        print::line(json!({ "sound": faults.is_empty(), "faults": faults }));
+        loaded?;
+        return Ok(());
+    }
+    let config = loaded?;
     let answered = config.endpoints.iter().flatten().count();
     print::line(format_args!(
         "The configuration is sound: {answered} of {} endpoints have a provider, {} plans, API on {}, admin on {}.",

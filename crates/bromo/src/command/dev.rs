@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bromo_rules::key::KeyHash;
 use bromo_store::StoreError;
+use serde_json::{Value, json};
 
 use super::{ask_itself, print, serve};
 use crate::clock::SystemClock;
@@ -27,12 +28,22 @@ level = "warn"
 const ACCOUNT: &str = "demo";
 const PLAN: &str = "hobby";
 
-pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
+pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let config = super::load(SETTINGS, file)?;
     telemetry::init(&config.telemetry);
     let running = crate::start(&config, Arc::new(SystemClock::start()))?;
     let key = crate::runtime()?.block_on(demo_key(&running, &config))?;
     let (api, admin) = (running.api, running.admin);
+    if json {
+        let answer = ask_itself::ask(api, &key)?;
+        let (status, headers) = (answer.status().as_u16(), ask_itself::shown(&answer));
+        let body: Value = serde_json::from_slice(answer.body())?;
+        print::line(json!({
+            "account": ACCOUNT, "plan": PLAN, "key": key, "api": api, "admin": admin,
+            "answer": { "status": status, "headers": headers, "body": body },
+        }));
+        return serve::until_signal(running);
+    }
     print::line(format_args!(
         "bromo {version} listens.\n\n\
          API key    {key}   (account \"{ACCOUNT}\", plan {PLAN})\n\

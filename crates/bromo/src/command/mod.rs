@@ -33,11 +33,17 @@ enum Command {
         /// Settings on top of dev's own
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print one JSON object instead of words
+        #[arg(long)]
+        json: bool,
     },
     /// Serve as configured
     Serve {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Print the addresses as JSON once it listens
+        #[arg(long)]
+        json: bool,
     },
     /// Make and change accounts of a running server
     #[command(subcommand)]
@@ -49,12 +55,18 @@ enum Command {
     CheckConfig {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print one JSON object instead of words
+        #[arg(long)]
+        json: bool,
     },
     /// Print the OpenAPI description
     Openapi {
         /// As served with api.strict = true
         #[arg(long)]
         strict: bool,
+        /// It is JSON in any case
+        #[arg(long)]
+        json: bool,
     },
     /// Print the plan table as configuration
     Plans {
@@ -83,12 +95,12 @@ struct Server {
 /// Runs the command of this process' arguments.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Dev { config } => dev::run(config.as_deref()),
-        Command::Serve { config } => serve::run(&config),
+        Command::Dev { config, json } => dev::run(config.as_deref(), json),
+        Command::Serve { config, json } => serve::run(&config, json),
         Command::Account(command) => account::run(command),
         Command::Key(command) => key::run(command),
-        Command::CheckConfig { config } => check_config::run(config.as_deref()),
-        Command::Openapi { strict } => openapi::run(strict),
+        Command::CheckConfig { config, json } => check_config::run(config.as_deref(), json),
+        Command::Openapi { strict, json: _ } => openapi::run(strict),
         Command::Plans { config } => plans::run(config.as_deref()),
     };
     match outcome {

@@ -4,16 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::print;
 use crate::clock::SystemClock;
 use crate::{Running, telemetry};
 
-pub(super) fn run(file: &Path) -> anyhow::Result<()> {
+pub(super) fn run(file: &Path, json: bool) -> anyhow::Result<()> {
     let config = super::load("", Some(file))?;
     telemetry::init(&config.telemetry);
     let running = crate::start(&config, Arc::new(SystemClock::start()))?;
     tracing::info!(api = %running.api, admin = %running.admin, "listening");
+    if json {
+        print::line(json!({ "api": running.api, "admin": running.admin }));
+    }
     until_signal(running)
 }
 
