@@ -20,6 +20,7 @@ pub mod retry;
 pub mod schema;
 pub mod standing;
 pub mod state;
+pub mod task;
 pub mod time;
 pub mod validate;
 pub mod window;

@@ -6,20 +6,27 @@
 mod accounts;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod deliveries;
 mod error;
 mod keys;
 mod ledger;
 mod logs;
 mod pages;
 mod sqlite;
+mod tasks;
 
 pub use accounts::Accounts;
+pub use deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, Next, Room, SealedSecrets};
 pub use error::StoreError;
 pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};
 pub use logs::{LogFilter, LogGap, Logs, StoredLine};
 pub use pages::Pages;
 pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};
+pub use tasks::{
+    Accepted, Back, Claim, Claimed, Claiming, Deleted, End, Ended, Ender, Endpoints, Head, KeyTaken,
+    Submitted, TaskFilter, TaskName, TaskSeq, Tasks, WholeTask,
+};
 
 /// Everything but the log.
 pub trait Store: Accounts + Keys + Ledger + Pages {}
