@@ -76,3 +76,14 @@ pub struct Ask {
     /// What is wanted beside the rate; nothing for requests that hold no slot.
     pub want: Option<Want>,
 }
+
+/// A task that wants to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The account, as the asker knows it.
+    pub facts: Facts,
+    /// The present instant.
+    pub now: Timestamp,
+    /// What it holds while it runs.
+    pub want: Want,
+}

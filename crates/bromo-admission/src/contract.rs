@@ -1,5 +1,7 @@
 //! One suite that every backend passes. Time is in hand: it is an argument of every ask.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bromo_rules::credit::Credits;
@@ -8,7 +10,7 @@ use bromo_rules::standing::{RateStanding, SlotStanding, Standing};
 use bromo_rules::time::Timestamp;
 use bromo_rules::window::Limit;
 
-use crate::{Admission, Ask, Decision, Denial, Facts, Permit, RouteIndex, Settled, Want};
+use crate::{Admission, Ask, Decision, Denial, Facts, Permit, RouteIndex, Settled, Start, Started, Want};
 
 /// Calls the macro `$suite` with the name of every test.
 #[macro_export]
@@ -29,6 +31,14 @@ macro_rules! each_contract_test {
             retry_after_is_the_first_usual_end_within_1_to_30_seconds
             accounts_do_not_see_each_other
             ten_thousand_calls_one_after_the_other_on_one_slot_are_never_refused
+            tasks_and_requests_share_slots_and_holds
+            a_task_counts_in_no_rate_window
+            a_denied_task_is_called_out_when_a_slot_comes_free
+            a_task_denied_for_held_credits_is_called_out_when_they_come_free
+            a_denied_task_is_called_out_when_its_account_changes
+            nobody_is_called_out_who_was_not_denied
+            a_task_that_can_never_be_paid_is_not_called_out
+            a_stale_start_takes_nothing
         }
     };
 }
@@ -282,4 +292,147 @@ pub async fn ten_thousand_calls_one_after_the_other_on_one_slot_are_never_refuse
         customer.enter().await.release(None).await;
     }
     assert_eq!(admission.repairs(), 0);
+}
+
+/// A task of a customer, and how often its account was called out.
+struct Task<'a> {
+    admission: &'a dyn Admission,
+    start: Start,
+    called: Arc<AtomicU32>,
+}
+
+impl<'a> Task<'a> {
+    fn of(customer: &Customer<'a>, hold: i64) -> Self {
+        let called = Arc::new(AtomicU32::new(0));
+        let (counter, account) = (Arc::clone(&called), customer.ask.facts.account);
+        customer.admission.wake_with(Arc::new(move |freed| {
+            counter.fetch_add(u32::from(freed == account), Ordering::SeqCst);
+        }));
+        let (facts, now) = (customer.ask.facts, customer.ask.now);
+        let want = Want { hold: Credits::new(hold), usually_ends: now };
+        Self { admission: customer.admission, start: Start { facts, now, want }, called }
+    }
+
+    async fn start(&self) -> Started {
+        self.admission.start(&self.start).await.expect("the backend is there")
+    }
+
+    async fn enter(&self) -> Permit {
+        match self.start().await {
+            Started::Admitted(_, permit) => permit,
+            other => panic!("not admitted: {other:?}"),
+        }
+    }
+
+    async fn refused(&self) -> Denial {
+        match self.start().await {
+            Started::Denied(_, denial) => denial,
+            other => panic!("not denied: {other:?}"),
+        }
+    }
+
+    fn called(&self) -> u32 {
+        self.called.load(Ordering::SeqCst)
+    }
+}
+
+/// See its name.
+pub async fn tasks_and_requests_share_slots_and_holds(admission: &dyn Admission) {
+    let mut customer = Customer::new(admission, 2).hold(4);
+    customer.ask.facts.balance = Credits::new(10);
+    let task = Task::of(&customer, 5);
+    let running = task.enter().await;
+    let (standing, _permit) = Customer::admitted(customer.decide().await);
+    assert_eq!(slots(standing), (2, 2));
+    assert_eq!(task.refused().await, Denial::Credits { held: true });
+    running.release(None).await;
+    let _running = task.enter().await;
+    assert_eq!(customer.refused().await, Denial::Credits { held: true });
+    let customer = customer.hold(1);
+    assert!(matches!(customer.refused().await, Denial::Slots { .. }));
+}
+
+/// See its name.
+pub async fn a_task_counts_in_no_rate_window(admission: &dyn Admission) {
+    let mut customer = Customer::new(admission, 9);
+    customer.ask.rate = Limit { requests: 1 };
+    let task = Task::of(&customer, 0);
+    let _running = (task.enter().await, task.enter().await);
+    let (standing, _permit) = Customer::admitted(customer.decide().await);
+    assert_eq!((standing.rate.remaining, standing.slots.current), (0, 3));
+}
+
+/// See its name.
+pub async fn a_denied_task_is_called_out_when_a_slot_comes_free(admission: &dyn Admission) {
+    let customer = Customer::new(admission, 2);
+    let task = Task::of(&customer, 0);
+    let (request, running) = (customer.enter().await, task.enter().await);
+    assert!(matches!(task.refused().await, Denial::Slots { .. }));
+    assert_eq!(task.called(), 0);
+    request.release(None).await;
+    assert_eq!(task.called(), 1);
+    drop(running); // Nobody was denied since.
+    assert_eq!(task.called(), 1);
+}
+
+/// See its name.
+pub async fn a_task_denied_for_held_credits_is_called_out_when_they_come_free(admission: &dyn Admission) {
+    let mut customer = Customer::new(admission, 9).hold(8);
+    customer.ask.facts.balance = Credits::new(10);
+    let task = Task::of(&customer, 5);
+    let request = customer.enter().await;
+    assert_eq!(task.refused().await, Denial::Credits { held: true });
+    request.release(Some(Settled { balance: Credits::new(2), ledger_seq: 2 })).await;
+    assert_eq!(task.called(), 1);
+    assert_eq!(task.refused().await, Denial::Credits { held: false });
+}
+
+/// See its name.
+pub async fn a_denied_task_is_called_out_when_its_account_changes(admission: &dyn Admission) {
+    let customer = Customer::new(admission, 1);
+    let mut task = Task::of(&customer, 0);
+    let _running = task.enter().await;
+    task.refused().await;
+    let upgraded = Facts { version: 2, slots: 2, ..task.start.facts };
+    admission.announce(upgraded).await.expect("the backend is there");
+    assert_eq!(task.called(), 1);
+    task.start.facts = upgraded;
+    let _second = task.enter().await;
+    task.refused().await;
+    // A request may know of a change before it is announced.
+    let mut request = Customer::new(admission, 3);
+    request.ask.facts = Facts { version: 3, slots: 3, ..upgraded };
+    request.ask.want = None;
+    assert!(matches!(request.decide().await, Decision::Counted(_)));
+    assert_eq!(task.called(), 2);
+}
+
+/// See its name.
+pub async fn nobody_is_called_out_who_was_not_denied(admission: &dyn Admission) {
+    let customer = Customer::new(admission, 2);
+    let task = Task::of(&customer, 0);
+    task.enter().await.release(None).await;
+    drop(customer.enter().await);
+    admission.announce(Facts { version: 2, ..customer.ask.facts }).await.expect("the backend is there");
+    assert_eq!(task.called(), 0);
+}
+
+/// See its name.
+pub async fn a_task_that_can_never_be_paid_is_not_called_out(admission: &dyn Admission) {
+    let mut customer = Customer::new(admission, 9);
+    customer.ask.facts.balance = Credits::new(3);
+    let task = Task::of(&customer, 5);
+    let running = customer.enter().await;
+    assert_eq!(task.refused().await, Denial::Credits { held: false });
+    running.release(None).await;
+    assert_eq!(task.called(), 0);
+}
+
+/// See its name.
+pub async fn a_stale_start_takes_nothing(admission: &dyn Admission) {
+    let customer = Customer::new(admission, 1).hold(5);
+    let task = Task::of(&customer, 5);
+    admission.announce(Facts { version: 5, ..customer.ask.facts }).await.expect("the backend is there");
+    assert!(matches!(task.start().await, Started::Stale));
+    assert_eq!(admission.held(customer.ask.facts.account).await, Ok(Credits::ZERO));
 }

@@ -11,10 +11,12 @@ mod permit;
 mod reply;
 mod sync;
 
+use std::sync::Arc;
+
 use bromo_rules::id::AccountId;
 use bromo_rules::standing::{SlotStanding, Standing};
 
-pub use ask::{Ask, Facts, ROUTES_MAX, RouteIndex, Want};
+pub use ask::{Ask, Facts, ROUTES_MAX, RouteIndex, Start, Want};
 pub use local::Local;
 pub use permit::{Permit, Settled};
 pub use reply::Reply;
@@ -33,6 +35,23 @@ pub enum Decision {
     /// counted.
     Stale,
 }
+
+/// Whether a task may start. Tasks are no requests: no rate window counts them.
+#[derive(Debug)]
+pub enum Started {
+    /// A slot and the hold are taken; the standing counts them.
+    Admitted(SlotStanding, Permit),
+    /// Nothing is held. If it may succeed later without the account being changed by anybody (a slot or a hold comes
+    /// free), or with it, the account is called out through [`Wake`] once that is so. A balance that does not cover
+    /// the price even with nothing running is not waited for.
+    Denied(SlotStanding, Denial),
+    /// As [`Decision::Stale`].
+    Stale,
+}
+
+/// Told of each account whose denied start may succeed now. Called on whatever thread freed it: must be quick, and
+/// must not ask admission anything.
+pub type Wake = Arc<dyn Fn(AccountId) + Send + Sync>;
 
 /// Why nothing may start. Where several reasons hold, the first in this order is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +93,14 @@ pub trait Admission: Send + Sync {
     ///
     /// Source: docs/concurrency.md#the-decision
     fn admit<'a>(&'a self, ask: &'a Ask) -> Reply<'a, Result<Decision, AdmissionError>>;
+
+    /// Decides whether a task may start: credits, then slots, from the same counts as [`Admission::admit`].
+    ///
+    /// Source: docs/tasks.md#the-queue
+    fn start<'a>(&'a self, start: &'a Start) -> Reply<'a, Result<Started, AdmissionError>>;
+
+    /// Names who is told of freed accounts; the first one named stays.
+    fn wake_with(&self, wake: Wake);
 
     /// Puts a changed account in force: a later ask on an older version is [`Decision::Stale`].
     fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>>;

@@ -4,7 +4,7 @@
 //! (window first, then account). After an account's first request nothing is allocated.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, KeyId};
@@ -12,11 +12,11 @@ use bromo_rules::standing::{RateStanding, SlotStanding, Standing};
 use bromo_rules::time::Timestamp;
 use bromo_rules::window::Window;
 
-use crate::ask::{Ask, Facts, ROUTES_MAX, Want};
+use crate::ask::{Ask, Facts, ROUTES_MAX, Start, Want};
 use crate::permit::{Home, Lease, Permit, Settled};
 use crate::reply::Reply;
 use crate::sync::{Mutex, RwLock, lock};
-use crate::{Admission, AdmissionError, Decision, Denial, Usage};
+use crate::{Admission, AdmissionError, Decision, Denial, Started, Usage, Wake};
 
 type Map<K, V> = RwLock<HashMap<K, Arc<V>, foldhash::fast::RandomState>>;
 
@@ -29,6 +29,7 @@ const RETRY_AFTER_S: std::ops::RangeInclusive<i64> = 1..=30;
 #[derive(Default)]
 pub struct Local {
     accounts: Map<AccountId, Seat>,
+    wake: Arc<OnceLock<Wake>>,
 }
 
 /// One account and the windows of its keys.
@@ -36,6 +37,7 @@ struct Seat {
     account: AccountId,
     counts: Mutex<Counts>,
     windows: Map<KeyId, KeyWindows>,
+    wake: Arc<OnceLock<Wake>>,
 }
 
 struct KeyWindows([Mutex<Window>; ROUTES_MAX]);
@@ -49,6 +51,8 @@ struct Counts {
     /// Running calls by lease; none where a place is free.
     running: Vec<Option<Running>>,
     free: Vec<u32>,
+    /// A task was denied since the last change that might let it start.
+    waited_for: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +72,7 @@ impl Local {
             account: facts.account,
             counts: Mutex::new(Counts::new(facts)),
             windows: Map::default(),
+            wake: Arc::clone(&self.wake),
         })
     }
 
@@ -79,7 +84,9 @@ impl Local {
         if ask.facts.version < counts.version {
             return Decision::Stale;
         }
-        counts.learn(&ask.facts);
+        if counts.learn(&ask.facts) {
+            seat.call_out();
+        }
         let rate = match window.take(ask.rate, ask.now) {
             Ok(rate) => rate,
             Err(rate) => return Decision::Denied(counts.standing(rate), Denial::Rate),
@@ -95,6 +102,26 @@ impl Local {
         }
     }
 
+    fn decide_start(&self, start: &Start) -> Started {
+        let seat = self.seat(&start.facts);
+        let mut counts = lock(&seat.counts);
+        if start.facts.version < counts.version {
+            return Started::Stale;
+        }
+        counts.learn(&start.facts);
+        match counts.take(start.want, start.now) {
+            Ok(lease) => {
+                let standing = counts.slots();
+                drop(counts);
+                Started::Admitted(standing, Permit::new(seat, lease))
+            }
+            Err(denial) => {
+                counts.waited_for |= denial != Denial::Credits { held: false };
+                Started::Denied(counts.slots(), denial)
+            }
+        }
+    }
+
     fn lookup(&self, account: AccountId) -> Option<Arc<Seat>> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&account).cloned()
     }
@@ -105,10 +132,21 @@ impl Admission for Local {
         Reply::now(Ok(self.decide(ask)))
     }
 
+    fn start<'a>(&'a self, start: &'a Start) -> Reply<'a, Result<Started, AdmissionError>> {
+        Reply::now(Ok(self.decide_start(start)))
+    }
+
+    fn wake_with(&self, wake: Wake) {
+        drop(self.wake.set(wake));
+    }
+
     fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>> {
         // Kept for an account that has asked for nothing yet too: older copies of it may be cached.
         let seat = self.seat(&facts);
-        lock(&seat.counts).learn(&facts);
+        let freed = lock(&seat.counts).learn(&facts);
+        if freed {
+            seat.call_out();
+        }
         Reply::now(Ok(()))
     }
 
@@ -129,8 +167,20 @@ impl Admission for Local {
 
 impl Home for Seat {
     fn release(self: Arc<Self>, lease: Lease, settled: Option<Settled>) -> Reply<'static, ()> {
-        lock(&self.counts).give_back(lease, settled);
+        let freed = lock(&self.counts).give_back(lease, settled);
+        if freed {
+            self.call_out();
+        }
         Reply::now(())
+    }
+}
+
+impl Seat {
+    /// Tells that a task of this account that was denied may start now.
+    fn call_out(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake(self.account);
+        }
     }
 }
 
@@ -145,16 +195,20 @@ impl Counts {
             held: Credits::ZERO,
             running: Vec::with_capacity(room),
             free: Vec::with_capacity(room),
+            waited_for: false,
         }
     }
 
-    /// Keeps what is newer. Limits go by the account's version, balances by their place in the ledger.
-    fn learn(&mut self, facts: &Facts) {
-        if facts.version > self.version {
+    /// Keeps what is newer. Limits go by the account's version, balances by their place in the ledger. True if
+    /// someone waits for that.
+    fn learn(&mut self, facts: &Facts) -> bool {
+        let newer = facts.version > self.version;
+        if newer {
             self.version = facts.version;
             self.slots = facts.slots;
         }
         self.settle(Settled { balance: facts.balance, ledger_seq: facts.ledger_seq });
+        newer && std::mem::take(&mut self.waited_for)
     }
 
     fn settle(&mut self, settled: Settled) {
@@ -183,7 +237,8 @@ impl Counts {
         Ok(Lease(u64::from(place)))
     }
 
-    fn give_back(&mut self, lease: Lease, settled: Option<Settled>) {
+    /// True if someone waits for it.
+    fn give_back(&mut self, lease: Lease, settled: Option<Settled>) -> bool {
         let place = usize::try_from(lease.0).ok().and_then(|place| self.running.get_mut(place));
         if let Some(running) = place.and_then(Option::take) {
             self.held = self.held - running.hold;
@@ -192,6 +247,7 @@ impl Counts {
         if let Some(settled) = settled {
             self.settle(settled);
         }
+        std::mem::take(&mut self.waited_for)
     }
 
     fn in_use(&self) -> u32 {
