@@ -37,6 +37,10 @@ catalogue! {
     INSUFFICIENT_CREDITS = 403 "INSUFFICIENT_CREDITS" "Insufficient credits" false;
     /// No such route, or not with this method.
     NOT_FOUND = 404 "RESOURCE_NOT_FOUND" "Route not found" false;
+    /// The idempotency key still belongs to a task.
+    ALREADY_EXISTS = 409 "RESOURCE_ALREADY_EXISTS" "Task already exists" false;
+    /// The task's state does not allow it.
+    CONFLICT = 409 "RESOURCE_CONFLICT" "Task has already ended" false;
     /// The body did not arrive in time.
     SLOW_BODY = 408 "REQUEST_TIMEOUT" "Request body did not arrive in time" true;
     /// The body is larger than this route takes.
@@ -45,6 +49,8 @@ catalogue! {
     RATE_LIMIT = 429 "RATE_LIMIT_EXCEEDED" "API key rate limit exceeded" true;
     /// All slots of the account are in use.
     CONCURRENCY_LIMIT = 429 "CONCURRENCY_LIMIT_EXCEEDED" "Concurrency limit exceeded" true;
+    /// The account has as many tasks waiting as it may.
+    QUEUE_LIMIT = 429 "QUEUE_LIMIT_EXCEEDED" "Queue limit exceeded" true;
     /// The client left; seen in logs only.
     CANCELED = 499 "REQUEST_CANCELED" "Request was canceled by client" false;
     /// A fault of ours, or all attempts failed.

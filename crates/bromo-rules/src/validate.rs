@@ -7,6 +7,7 @@
 mod faults;
 mod field;
 mod read;
+mod task;
 #[cfg(test)]
 mod tests;
 mod url_mode;
@@ -20,6 +21,7 @@ pub(crate) use self::field::{Field, Kind, devices, of as fields, takes_gl};
 pub use self::field::{PAGES_MAX, PROMPT_UNITS_MAX};
 use self::read::Given;
 pub(crate) use self::read::{Members, body as members_of};
+pub use self::task::{TaskRequest, batch, task};
 use self::url_mode::SearchPage;
 use crate::country::{self, Served};
 use crate::endpoint::Endpoint;
