@@ -23,4 +23,5 @@ pub mod state;
 pub mod task;
 pub mod time;
 pub mod validate;
+pub mod webhook;
 pub mod window;
