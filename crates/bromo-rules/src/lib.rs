@@ -7,6 +7,7 @@ pub mod account;
 pub mod answer;
 pub mod country;
 pub mod credit;
+pub mod egress;
 pub mod endpoint;
 pub mod goto;
 pub mod header;
