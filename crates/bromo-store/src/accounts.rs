@@ -8,16 +8,24 @@ use bromo_rules::id::AccountId;
 use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 
+use crate::deliveries::SealedSecrets;
 use crate::error::StoreError;
 
 /// Who pays, on which plan.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Writes a new account, its opening entry and its first key. The same call made again changes nothing.
+    /// Writes a new account, its opening entry, its first key and what its deliveries are signed with. The same call
+    /// made again changes nothing.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the name, the account's id, or the key's id or hash is taken.
-    async fn create_account(&self, account: &Account, opening: &Entry, key: &Key) -> Result<(), StoreError>;
+    async fn create_account(
+        &self,
+        account: &Account,
+        opening: &Entry,
+        key: &Key,
+        secrets: Option<&SealedSecrets>,
+    ) -> Result<(), StoreError>;
 
     /// The account of this id.
     ///

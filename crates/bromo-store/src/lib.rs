@@ -29,5 +29,5 @@ pub use tasks::{
 };
 
 /// Everything but the log.
-pub trait Store: Accounts + Keys + Ledger + Pages {}
-impl<T: Accounts + Keys + Ledger + Pages> Store for T {}
+pub trait Store: Accounts + Keys + Ledger + Pages + Tasks + Deliveries {}
+impl<T: Accounts + Keys + Ledger + Pages + Tasks + Deliveries> Store for T {}

@@ -10,28 +10,40 @@ use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::rows::{account_columns, column, first};
-use super::{SqliteStore, keys, ledger, rows};
+use super::{SqliteStore, keys, ledger, rows, secrets};
 use crate::accounts::Accounts;
+use crate::deliveries::SealedSecrets;
 use crate::error::StoreError;
 
 #[async_trait]
 impl Accounts for SqliteStore {
-    async fn create_account(&self, account: &Account, opening: &Entry, key: &Key) -> Result<(), StoreError> {
-        let (account, opening, key) = (account.clone(), opening.clone(), key.clone());
-        self.writer.run(move |connection| create(connection, &account, &opening, &key)).await
+    async fn create_account(
+        &self,
+        account: &Account,
+        opening: &Entry,
+        key: &Key,
+        secrets: Option<&SealedSecrets>,
+    ) -> Result<(), StoreError> {
+        let (account, opening, key, secrets) =
+            (account.clone(), opening.clone(), key.clone(), secrets.cloned());
+        self.parts
+            .writer
+            .run(move |connection| create(connection, &account, &opening, &key, secrets.as_ref()))
+            .await
     }
 
     async fn lookup_account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        self.readers.run(move |connection| lookup(connection, id)).await
+        self.parts.readers.run(move |connection| lookup(connection, id)).await
     }
 
     async fn lookup_account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError> {
         let name = name.to_owned();
-        self.readers.run(move |connection| lookup_by_name(connection, &name)).await
+        self.parts.readers.run(move |connection| lookup_by_name(connection, &name)).await
     }
 
     async fn list_accounts(&self, after: Option<AccountId>, count: u32) -> Result<Vec<Account>, StoreError> {
-        self.readers
+        self.parts
+            .readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(concat!(
                     "SELECT ",
@@ -52,7 +64,8 @@ impl Accounts for SqliteStore {
         now: Timestamp,
     ) -> Result<Account, StoreError> {
         let (change, plans) = (change.clone(), Arc::clone(plans));
-        self.writer
+        self.parts
+            .writer
             .run(move |connection| {
                 let mut account = get(connection, id)?;
                 let before = account.version;
@@ -68,7 +81,13 @@ impl Accounts for SqliteStore {
     }
 }
 
-fn create(connection: &Connection, account: &Account, opening: &Entry, key: &Key) -> Result<(), StoreError> {
+fn create(
+    connection: &Connection,
+    account: &Account,
+    opening: &Entry,
+    key: &Key,
+    secrets: Option<&SealedSecrets>,
+) -> Result<(), StoreError> {
     if let Some(other) = lookup_by_name(connection, &account.name)? {
         // Ids are random: the same id and key under the name is this very call, made again.
         let again = other.id == account.id && keys::is_there(connection, key)?;
@@ -99,7 +118,11 @@ fn create(connection: &Connection, account: &Account, opening: &Entry, key: &Key
             account.created_at.millis(),
         ])?;
     ledger::insert(connection, opening)?;
-    keys::insert(connection, key)
+    keys::insert(connection, key)?;
+    if secrets.is_some() {
+        secrets::put(connection, account.id, secrets)?;
+    }
+    Ok(())
 }
 
 /// The account, from inside or outside the writer.

@@ -17,7 +17,8 @@ use crate::keys::Keys;
 impl Keys for SqliteStore {
     async fn create_key(&self, key: &Key) -> Result<Account, StoreError> {
         let key = key.clone();
-        self.writer
+        self.parts
+            .writer
             .run(move |connection| {
                 let account = accounts::get(connection, key.account)?;
                 if is_there(connection, &key)? {
@@ -30,7 +31,8 @@ impl Keys for SqliteStore {
     }
 
     async fn lookup_key(&self, hash: KeyHash) -> Result<Option<(Key, Account)>, StoreError> {
-        self.readers
+        self.parts
+            .readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(concat!(
                     "SELECT ",
@@ -45,7 +47,8 @@ impl Keys for SqliteStore {
     }
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<(Key, Account), StoreError> {
-        self.writer
+        self.parts
+            .writer
             .run(move |connection| {
                 let mut key = lookup(connection, id)?.ok_or(StoreError::Missing { what: "key" })?;
                 let account = accounts::get(connection, key.account)?;
@@ -62,7 +65,8 @@ impl Keys for SqliteStore {
     }
 
     async fn list_keys(&self, account: AccountId) -> Result<Vec<Key>, StoreError> {
-        self.readers
+        self.parts
+            .readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(concat!(
                     "SELECT ",

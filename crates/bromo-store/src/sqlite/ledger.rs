@@ -1,4 +1,4 @@
-//! The ledger in SQLite, and how the charges of one group are paid together.
+//! The ledger in SQLite, and the accounts that pay in one group.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -9,7 +9,6 @@ use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, RequestId};
 use rusqlite::{Connection, params};
 
-use super::job::ChargeJob;
 use super::rows::{column, first};
 use super::{SqliteStore, accounts, rows};
 use crate::error::StoreError;
@@ -18,7 +17,7 @@ use crate::ledger::{Charge, Charged, Ledger};
 #[async_trait]
 impl Ledger for SqliteStore {
     async fn charge(&self, charge: Charge) -> Result<Charged, StoreError> {
-        self.writer.charge(charge).await
+        self.parts.writer.charge(charge).await
     }
 
     async fn list_entries(
@@ -27,7 +26,8 @@ impl Ledger for SqliteStore {
         after_seq: u64,
         count: u32,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.readers
+        self.parts
+            .readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT account, seq, kind, amount, balance, request, at FROM ledger
@@ -46,63 +46,47 @@ struct Payer {
     changed: bool,
 }
 
-type Payers = HashMap<AccountId, Option<Payer>>;
+/// The accounts that pay in one group: one read and one update each.
+#[derive(Default)]
+pub(super) struct Payers(HashMap<AccountId, Option<Payer>>);
 
-/// Pays the charges of one group, one read and one update an account. False undoes all of them.
-pub(super) fn pay(connection: &Connection, jobs: &mut [&mut ChargeJob]) -> bool {
-    match pay_all(connection, jobs) {
-        Ok(()) => true,
-        Err(error) => {
-            let reason = error.to_string();
-            for job in jobs {
-                job.outcome = Some(Err(StoreError::Unavailable { reason: reason.clone() }));
+impl Payers {
+    /// Takes the price from the account as it stands now and writes the entry.
+    pub(super) fn pay(&mut self, connection: &Connection, charge: &Charge) -> Result<Charged, StoreError> {
+        if charge.price <= Credits::ZERO {
+            return Err(ChangeError::OutOfRange.into());
+        }
+        let payer = match self.0.entry(charge.account) {
+            hash_map::Entry::Occupied(known) => known.into_mut(),
+            hash_map::Entry::Vacant(new) => {
+                let account = accounts::lookup(connection, charge.account)?;
+                new.insert(account.map(|account| Payer { account, changed: false }))
             }
-            false
+        };
+        let payer = payer.as_mut().ok_or(StoreError::Missing { what: "account" })?;
+        let before = (payer.account.balance, payer.account.ledger_seq);
+        let Some(entry) = payer.account.charge(charge.request, charge.price, charge.at) else {
+            return Ok(paid_before(connection, charge)?.unwrap_or(Charged::Short));
+        };
+        if insert(connection, &entry)? {
+            payer.changed = true;
+            return Ok(Charged::Paid { balance: entry.balance, ledger_seq: entry.seq });
         }
+        (payer.account.balance, payer.account.ledger_seq) = before;
+        paid_before(connection, charge)?.ok_or(StoreError::Corrupt { reason: "lost ledger entry".to_owned() })
     }
-}
 
-fn pay_all(connection: &Connection, jobs: &mut [&mut ChargeJob]) -> Result<(), StoreError> {
-    let mut payers = Payers::new();
-    for job in jobs.iter_mut() {
-        job.outcome = Some(match pay_one(connection, &mut payers, &job.charge) {
-            // What is wrong with one charge is told to its caller alone; anything else ends the group's.
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) => return Err(error),
-            outcome => outcome,
-        });
-    }
-    let mut update = connection.prepare_cached(
-        "UPDATE accounts SET balance_plan = ?2, balance_granted = ?3, ledger_seq = ?4 WHERE id = ?1",
-    )?;
-    for payer in payers.values().flatten().filter(|payer| payer.changed) {
-        let Account { id, balance, ledger_seq, .. } = &payer.account;
-        update.execute((id.to_i64(), balance.plan.get(), balance.granted.get(), column(*ledger_seq)))?;
-    }
-    Ok(())
-}
-
-fn pay_one(connection: &Connection, payers: &mut Payers, charge: &Charge) -> Result<Charged, StoreError> {
-    if charge.price <= Credits::ZERO {
-        return Err(ChangeError::OutOfRange.into());
-    }
-    let payer = match payers.entry(charge.account) {
-        hash_map::Entry::Occupied(known) => known.into_mut(),
-        hash_map::Entry::Vacant(new) => {
-            let account = accounts::lookup(connection, charge.account)?;
-            new.insert(account.map(|account| Payer { account, changed: false }))
+    /// Writes the accounts as they stand now.
+    pub(super) fn write(self, connection: &Connection) -> Result<(), StoreError> {
+        let mut update = connection.prepare_cached(
+            "UPDATE accounts SET balance_plan = ?2, balance_granted = ?3, ledger_seq = ?4 WHERE id = ?1",
+        )?;
+        for payer in self.0.into_values().flatten().filter(|payer| payer.changed) {
+            let Account { id, balance, ledger_seq, .. } = &payer.account;
+            update.execute((id.to_i64(), balance.plan.get(), balance.granted.get(), column(*ledger_seq)))?;
         }
-    };
-    let payer = payer.as_mut().ok_or(StoreError::Missing { what: "account" })?;
-    let before = (payer.account.balance, payer.account.ledger_seq);
-    let Some(entry) = payer.account.charge(charge.request, charge.price, charge.at) else {
-        return Ok(paid_before(connection, charge)?.unwrap_or(Charged::Short));
-    };
-    if insert(connection, &entry)? {
-        payer.changed = true;
-        return Ok(Charged::Paid { balance: entry.balance, ledger_seq: entry.seq });
+        Ok(())
     }
-    (payer.account.balance, payer.account.ledger_seq) = before;
-    paid_before(connection, charge)?.ok_or(StoreError::Corrupt { reason: "lost ledger entry".to_owned() })
 }
 
 /// The entry of an earlier charge for the same request, as an answer.

@@ -12,8 +12,10 @@ pub(super) struct Migration {
 }
 
 /// The steps of `bromo.db`.
-pub(super) const STORE: &[Migration] =
-    &[Migration { number: 1, name: "first", sql: include_str!("../../migrations/sqlite/0001_first.sql") }];
+pub(super) const STORE: &[Migration] = &[
+    Migration { number: 1, name: "first", sql: include_str!("../../migrations/sqlite/0001_first.sql") },
+    Migration { number: 2, name: "tasks", sql: include_str!("../../migrations/sqlite/0002_tasks.sql") },
+];
 
 /// The steps of `logs.db`.
 pub(super) const LOGS: &[Migration] = &[Migration {

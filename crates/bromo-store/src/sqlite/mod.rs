@@ -5,28 +5,48 @@
 //! process. With nothing to do, every thread sleeps.
 
 mod accounts;
+mod attempt;
 mod checkpoint;
+mod claim;
 mod connection;
+mod deliveries;
+mod delivery_rows;
+mod expire;
 mod folder;
+mod group;
 mod job;
 mod keys;
 mod ledger;
 mod logs;
+mod memory;
 mod migrations;
+mod open;
+mod outbox;
 mod pages;
+mod queue;
 mod readers;
 mod rows;
+mod secrets;
+mod settle;
+mod submit;
+mod task_blocks;
+mod task_keys;
+mod task_rows;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod webhook;
 mod writer;
 
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use self::checkpoint::Checkpointer;
 use self::connection::Durability;
 pub use self::logs::{SqliteLogs, open_sqlite_logs};
+use self::memory::Memory;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::error::StoreError;
@@ -38,11 +58,17 @@ const STORE_LOCK: &str = "bromo.lock";
 /// Threads that read. Look-ups are short; two keep a long listing from holding one up.
 const STORE_READERS: usize = 2;
 
-/// Accounts, keys, ledger and pages in one SQLite database.
+/// Accounts, keys, ledger, pages, tasks and deliveries in one SQLite database.
 ///
 /// Dropping it commits what was handed over, ends its threads and gives the folder back; that blocks for
 /// about one commit.
 pub struct SqliteStore {
+    parts: Arc<Parts>,
+}
+
+/// Shared with claims on their way, which keep the store open.
+struct Parts {
+    memory: Arc<Memory>,
     // Dropped in this order: no reader outlives the writer's last checkpoint, the lock goes last.
     readers: Readers,
     writer: Writer,
@@ -67,7 +93,10 @@ pub fn open_sqlite(folder: &Path) -> Result<SqliteStore, StoreError> {
     migrations::apply(&mut connection, migrations::STORE)?;
     // The checkpointer decides when.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    rusqlite::vtab::array::load_module(&connection)?;
+    let memory = Arc::new(open::load(&connection)?);
     let readers = Readers::start("store-read", &path, STORE_READERS)?;
-    let writer = Writer::start("store-write", connection, Some(Checkpointer::start(&path)?))?;
-    Ok(SqliteStore { readers, writer, _lock: lock })
+    let checkpointer = Some(Checkpointer::start(&path)?);
+    let writer = Writer::start("store-write", connection, checkpointer, Arc::clone(&memory))?;
+    Ok(SqliteStore { parts: Arc::new(Parts { memory, readers, writer, _lock: lock }) })
 }

@@ -12,7 +12,8 @@ use crate::pages::Pages;
 #[async_trait]
 impl Pages for SqliteStore {
     async fn put_page(&self, id: RequestId, html: String, expires_at: Timestamp) -> Result<(), StoreError> {
-        self.writer
+        self.parts
+            .writer
             .run(move |connection| {
                 connection
                     .prepare_cached(
@@ -26,7 +27,8 @@ impl Pages for SqliteStore {
     }
 
     async fn lookup_page(&self, id: RequestId, now: Timestamp) -> Result<Option<String>, StoreError> {
-        self.readers
+        self.parts
+            .readers
             .run(move |connection| {
                 let mut statement =
                     connection.prepare_cached("SELECT html FROM pages WHERE id = ?1 AND expires_at > ?2")?;
@@ -36,7 +38,8 @@ impl Pages for SqliteStore {
     }
 
     async fn expire_pages(&self, now: Timestamp, count: u32) -> Result<u32, StoreError> {
-        self.writer
+        self.parts
+            .writer
             .run(move |connection| {
                 let expired = connection
                     .prepare_cached(

@@ -103,6 +103,7 @@ pub(super) fn column(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn corrupt(what: &str, found: &dyn std::fmt::Display) -> StoreError {
+/// What cannot have been written by us.
+pub(super) fn corrupt(what: &str, found: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt { reason: format!("{what} `{found}`") }
 }

@@ -28,6 +28,7 @@ fn hold(store: &SqliteStore) -> (mpsc::Sender<()>, BoxFuture<'_, Result<(), Stor
     let (begun, beginning) = mpsc::channel();
     let (release, held) = mpsc::channel();
     let mut job = store
+        .parts
         .writer
         .run(move |_| {
             begun.send(()).unwrap();
@@ -46,7 +47,7 @@ async fn everything_is_there_after_opening_again() {
     let (account, opening, key) = newcomer(1);
     {
         let store = open_sqlite(folder.path()).unwrap();
-        store.create_account(&account, &opening, &key).await.unwrap();
+        store.create_account(&account, &opening, &key, None).await.unwrap();
         store.charge(charge(account.id, 1, 7)).await.unwrap();
         store.put_page(crate::contract::request(1), "page".to_owned(), NOW).await.unwrap();
     }
@@ -91,7 +92,7 @@ async fn a_request_is_charged_once_within_one_group() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
-    store.create_account(&account, &opening, &key).await.unwrap();
+    store.create_account(&account, &opening, &key, None).await.unwrap();
     let (release, held) = hold(&store);
     let charges = join_all((0..50).map(|number| store.charge(charge(account.id, number / 10, 7))));
     let (held, charged, ()) = tokio::join!(biased; held, charges, async { drop(release) });
@@ -112,15 +113,15 @@ async fn a_failing_or_panicking_job_does_not_harm_its_group() {
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
     let (release, held) = hold(&store);
-    let failing = store.writer.run::<(), _>(|connection| {
+    let failing = store.parts.writer.run::<(), _>(|connection| {
         connection.execute("DELETE FROM migrations", [])?;
         Err(StoreError::Missing { what: "thing" })
     });
-    let panicking = store.writer.run::<(), _>(|connection| {
+    let panicking = store.parts.writer.run::<(), _>(|connection| {
         connection.execute("DELETE FROM migrations", [])?;
         panic!("on purpose")
     });
-    let good = store.create_account(&account, &opening, &key);
+    let good = store.create_account(&account, &opening, &key, None);
     let (held, failed, panicked, good, ()) =
         tokio::join!(biased; held, failing, panicking, good, async { drop(release) });
     held.unwrap();
@@ -129,9 +130,10 @@ async fn a_failing_or_panicking_job_does_not_harm_its_group() {
     good.unwrap();
     assert_eq!(store.lookup_account(account.id).await.unwrap(), Some(account));
     let migrations = store
+        .parts
         .readers
         .run::<i64, _>(|c| Ok(c.query_row("SELECT count(*) FROM migrations", [], |r| r.get(0))?));
-    assert_eq!(migrations.await.unwrap(), 1);
+    assert_eq!(migrations.await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -139,10 +141,10 @@ async fn a_failed_commit_is_told_to_the_whole_group_and_the_next_group_works() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
-    store.create_account(&account, &opening, &key).await.unwrap();
+    store.create_account(&account, &opening, &key, None).await.unwrap();
     let (release, held) = hold(&store);
     // A reference checked only at the commit makes the COMMIT itself fail and leaves its transaction open.
-    let poison = store.writer.run(|connection| {
+    let poison = store.parts.writer.run(|connection| {
         connection.execute_batch(
             "PRAGMA defer_foreign_keys = ON;
              INSERT INTO ledger (account, seq, kind, amount, balance, at) VALUES (404, 1, 'grant', 1, 1, 1);",
@@ -164,9 +166,13 @@ async fn a_full_disk_is_unavailable_and_the_store_goes_on_when_there_is_room() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
-    store.create_account(&account, &opening, &key).await.unwrap();
+    store.create_account(&account, &opening, &key, None).await.unwrap();
     let limit = async |pages: u32| {
-        store.writer.run(move |c| Ok(c.execute_batch(&format!("PRAGMA max_page_count = {pages}"))?)).await
+        store
+            .parts
+            .writer
+            .run(move |c| Ok(c.execute_batch(&format!("PRAGMA max_page_count = {pages}"))?))
+            .await
     };
     limit(1).await.unwrap(); // SQLite takes the present size instead.
     let full = store.put_page(crate::contract::request(1), "x".repeat(100_000), NOW).await;
@@ -192,7 +198,7 @@ async fn what_was_handed_over_is_written_before_the_store_ends() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
-    store.create_account(&account, &opening, &key).await.unwrap();
+    store.create_account(&account, &opening, &key, None).await.unwrap();
     {
         let (_release, _held) = hold(&store);
         // Polled once, so handed over; then the caller leaves.
@@ -208,7 +214,7 @@ async fn callers_on_several_runtimes_are_served_and_see_their_writes() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
     let (account, opening, key) = newcomer(1);
-    store.create_account(&account, &opening, &key).await.unwrap();
+    store.create_account(&account, &opening, &key, None).await.unwrap();
     let id = account.id;
     std::thread::scope(|scope| {
         for caller in 0..4 {

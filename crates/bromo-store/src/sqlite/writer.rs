@@ -6,23 +6,27 @@
 //! Callers are told only after the commit, and with [`Durability::Full`](super::connection::Durability)
 //! that is after the fsync. A failed commit is told to everyone in the group; the next group is a new try.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempt::Attempted;
 use super::checkpoint::Checkpointer;
-use super::job::{ChargeJob, Closure, Committed, Job};
-use super::ledger;
+use super::claim::{self, ClaimAsk};
+use super::group;
+use super::job::{Asked, Closure, Job};
+use super::memory::{Changes, Memory};
+use super::submit::Submission;
 use crate::error::StoreError;
 use crate::ledger::{Charge, Charged};
+use crate::tasks::{Claimed, End, Ended, Submitted};
 
 /// Jobs that may wait for the writer; past it callers wait to hand theirs over.
 const JOBS_WAITING_MAX: usize = 8192;
-/// Jobs that share one commit.
-const GROUP_JOBS_MAX: usize = 4096;
+/// Rows that share one commit, roughly; one job more than this at most.
+const GROUP_ROWS_MAX: usize = 4096;
 
 /// The way to the thread that writes. Dropping it commits what was handed over, then ends the thread.
 pub(super) struct Writer {
@@ -31,16 +35,17 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `connection` is used by nobody else.
+    /// Starts the thread. `connection` is used by nobody else, and what it writes of tasks is followed by `memory`.
     pub(super) fn start(
         name: &str,
         connection: Connection,
         checkpointer: Option<Checkpointer>,
+        memory: Arc<Memory>,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(JOBS_WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_all(receiver, &connection, checkpointer.as_ref()))
+            .spawn(move || write_all(receiver, &connection, checkpointer.as_ref(), &memory))
             .map_err(|error| StoreError::Unavailable { reason: format!("no thread to write: {error}") })?;
         Ok(Self { jobs: Some(sender), thread: Some(thread) })
     }
@@ -53,21 +58,51 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let (answer, outcome) = oneshot::channel();
-        self.hand_over(Job::Other(Box::new(Closure::new(work, answer)))).await?;
-        outcome.await.unwrap_or_else(|_| Err(gone()))
+        self.change(|connection, _| work(connection)).await
+    }
+
+    /// The same for work that tells what it changes of tasks and deliveries.
+    pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Changes) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.hand_over(|answer| Job::Other(Box::new(Closure::new(work, answer)))).await
     }
 
     /// Pays a charge with the next group.
     pub(super) async fn charge(&self, charge: Charge) -> Result<Charged, StoreError> {
-        let (answer, outcome) = oneshot::channel();
-        self.hand_over(Job::Charge(ChargeJob { charge, outcome: None, answer })).await?;
-        outcome.await.unwrap_or_else(|_| Err(gone()))
+        self.hand_over(|answer| Job::Charge(Asked::new(charge, answer))).await
     }
 
-    async fn hand_over(&self, job: Job) -> Result<(), StoreError> {
+    /// Accepts tasks with the next group.
+    pub(super) async fn submit(&self, ask: Submission) -> Result<Submitted, StoreError> {
+        self.hand_over(|answer| Job::Submit(Box::new(Asked::new(ask, answer)))).await
+    }
+
+    /// Claims tasks with the next group.
+    pub(super) async fn claim(&self, ask: ClaimAsk) -> Result<Vec<Claimed>, StoreError> {
+        self.hand_over(|answer| Job::Claim(Box::new(Asked::new(ask, answer)))).await
+    }
+
+    /// Ends a task with the next group.
+    pub(super) async fn end(&self, end: End) -> Result<Ended, StoreError> {
+        self.hand_over(|answer| Job::End(Box::new(Asked::new(end, answer)))).await
+    }
+
+    /// Records an attempt with the next group.
+    pub(super) async fn attempt(&self, attempted: Attempted) -> Result<(), StoreError> {
+        self.hand_over(|answer| Job::Attempt(Box::new(Asked::new(attempted, answer)))).await
+    }
+
+    async fn hand_over<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(job).await.map_err(|_| gone())
+        jobs.send(job(answer)).await.map_err(|_| gone())?;
+        outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
@@ -85,11 +120,16 @@ fn gone() -> StoreError {
     StoreError::Unavailable { reason: "the writer has ended".to_owned() }
 }
 
-fn write_all(mut jobs: mpsc::Receiver<Job>, connection: &Connection, checkpointer: Option<&Checkpointer>) {
+fn write_all(
+    mut jobs: mpsc::Receiver<Job>,
+    connection: &Connection,
+    checkpointer: Option<&Checkpointer>,
+    memory: &Arc<Memory>,
+) {
     let mut group = Vec::new();
     let mut was_failing = false;
-    while jobs.blocking_recv_many(&mut group, GROUP_JOBS_MAX) > 0 {
-        let committed = commit(connection, &mut group);
+    while gather(&mut jobs, &mut group) {
+        let committed = group::commit(connection, memory, &mut group);
         // Each caller tells of its own failure; here only the turns, or a full disk fills the log too.
         match &committed {
             Err(reason) if !was_failing => tracing::error!(reason, "commits fail"),
@@ -97,8 +137,14 @@ fn write_all(mut jobs: mpsc::Receiver<Job>, connection: &Connection, checkpointe
             _ => {}
         }
         was_failing = committed.is_err();
-        for job in group.drain(..) {
-            job.answer(&committed);
+        let lost: Vec<_> = group.drain(..).flat_map(|job| job.answer(&committed)).collect();
+        if !lost.is_empty() {
+            // The first job of the next group, which does not wait for another.
+            let (nobody, _) = oneshot::channel();
+            let put_back = move |connection: &Connection, changes: &mut Changes| {
+                claim::unmake(connection, changes, &lost)
+            };
+            group.push(Job::Other(Box::new(Closure::new(put_back, nobody))));
         }
         if let Some(checkpointer) = checkpointer {
             checkpointer.after_commit(connection);
@@ -106,60 +152,18 @@ fn write_all(mut jobs: mpsc::Receiver<Job>, connection: &Connection, checkpointe
     }
 }
 
-/// Runs the group in one transaction. Afterwards none is open, whatever happened.
-fn commit(connection: &Connection, group: &mut [Job]) -> Committed {
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_group(connection, group)));
-    let committed = match outcome {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(panic) => Err(format!("panicked: {}", panic_text(panic.as_ref()))),
-    };
-    if !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
+/// Adds what has arrived; waits only if there is nothing at all. False at the end.
+fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> bool {
+    if group.is_empty() {
+        let Some(job) = jobs.blocking_recv() else { return false };
+        group.push(job);
+    }
+    let mut rows: usize = group.iter().map(Job::weight).sum();
+    while rows < GROUP_ROWS_MAX
+        && let Ok(job) = jobs.try_recv()
     {
-        tracing::error!(%error, "rollback failed");
+        rows += job.weight();
+        group.push(job);
     }
-    committed
-}
-
-fn run_group(connection: &Connection, group: &mut [Job]) -> Result<(), StoreError> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    let mut charges = Vec::new();
-    for job in group {
-        match job {
-            Job::Charge(job) => charges.push(job),
-            Job::Other(work) => in_savepoint(connection, || work.run(connection))?,
-        }
-    }
-    // After the others: all arrived together, so any order is right, and this one lets grants count.
-    if !charges.is_empty() {
-        in_savepoint(connection, || ledger::pay(connection, &mut charges))?;
-    }
-    execute(connection, "COMMIT")
-}
-
-/// Runs `work` so that its changes can be undone alone. It answers whether they are to stay.
-fn in_savepoint(connection: &Connection, work: impl FnOnce() -> bool) -> Result<(), StoreError> {
-    execute(connection, "SAVEPOINT job")?;
-    let keep = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        tracing::error!(panic = panic_text(panic.as_ref()), "a store job panicked");
-        false
-    });
-    // A full disk can make SQLite undo the whole transaction, and with it the jobs before this one.
-    if connection.is_autocommit() {
-        return Err(StoreError::Unavailable { reason: "the database undid the transaction".to_owned() });
-    }
-    if !keep {
-        execute(connection, "ROLLBACK TO job")?;
-    }
-    execute(connection, "RELEASE job")
-}
-
-fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
-    connection.prepare_cached(sql)?.execute([])?;
-    Ok(())
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    true
 }

@@ -20,6 +20,7 @@ mod trim;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bromo_rules::log::LogLine;
@@ -66,7 +67,7 @@ pub fn open_sqlite_logs(folder: &Path) -> Result<SqliteLogs, StoreError> {
     migrations::apply(&mut connection, migrations::LOGS)?;
     let readers = Readers::start("logs-read", &path, LOGS_READERS)?;
     // Without fsync the automatic checkpoint is a short copy, and nobody's request waits for it.
-    let writer = Writer::start("logs-write", connection, None)?;
+    let writer = Writer::start("logs-write", connection, None, Arc::default())?;
     Ok(SqliteLogs { readers, writer, _lock: lock })
 }
 

@@ -1,0 +1,55 @@
+//! Where an account's tasks lie: a coarse index for lists.
+//!
+//! An index with an entry a task would grow at as many places as there are accounts, and each place is a page of WAL a
+//! commit. This one has an entry for each stretch of 4096 numbers that has a task of the account.
+
+use std::collections::BTreeSet;
+
+use bromo_rules::id::AccountId;
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::tasks::TaskSeq;
+
+/// Numbers in a block: 2 to the power of this.
+const BLOCK_BITS: u32 = 12;
+/// Numbers in a block.
+pub(super) const BLOCK_SEQS: i64 = 1 << BLOCK_BITS;
+
+/// The block of a task.
+pub(super) const fn block(seq: TaskSeq) -> i64 {
+    seq >> BLOCK_BITS
+}
+
+/// The account has a task in this block.
+pub(super) fn enter(connection: &Connection, account: AccountId, block: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO task_blocks (account, block) VALUES (?1, ?2)")?
+        .execute((account.to_i64(), block))?;
+    Ok(())
+}
+
+/// Takes those out of `accounts` that have a task in this block. One look at the block, whatever their number.
+pub(super) fn keep_present(
+    connection: &Connection,
+    block: i64,
+    accounts: &mut BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("SELECT account FROM tasks WHERE seq BETWEEN ?1 AND ?2")?;
+    let first = block << BLOCK_BITS;
+    let mut rows = statement.query((first, first + BLOCK_SEQS - 1))?;
+    while !accounts.is_empty()
+        && let Some(row) = rows.next()?
+    {
+        accounts.remove(&row.get(0)?);
+    }
+    Ok(())
+}
+
+/// The account has no task in this block any more.
+pub(super) fn leave(connection: &Connection, account: i64, block: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM task_blocks WHERE account = ?1 AND block = ?2")?
+        .execute((account, block))?;
+    Ok(())
+}

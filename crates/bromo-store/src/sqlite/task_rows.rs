@@ -1,0 +1,137 @@
+//! Rows to tasks and back.
+
+use bromo_rules::credit::{Credits, Price};
+use bromo_rules::endpoint::Endpoint;
+use bromo_rules::id::AccountId;
+use bromo_rules::key::KeyKind;
+use bromo_rules::task::{Priority, Task, TaskId, TaskState};
+use bromo_rules::time::Timestamp;
+use rusqlite::Row;
+
+use super::rows::corrupt;
+use crate::error::StoreError;
+
+/// Columns of [`task`], of tables named `t` and `q`.
+macro_rules! task_columns {
+    () => {
+        "t.id, t.account, t.endpoint, t.priority, q.webhook, q.idempotency_key, t.price, t.clusters_max, \
+         t.created_at, t.state, t.attempts, t.started_at, t.ended_at, t.charged"
+    };
+}
+pub(super) use task_columns;
+
+/// How many columns [`task_columns`] has.
+pub(super) const TASK_COLUMNS: usize = 14;
+
+/// The number of each in the database. Only ever appended to.
+const ENDPOINTS: [Endpoint; 8] = [
+    Endpoint::Chatgpt,
+    Endpoint::Gemini,
+    Endpoint::Copilot,
+    Endpoint::Perplexity,
+    Endpoint::Grok,
+    Endpoint::Aimode,
+    Endpoint::Google,
+    Endpoint::GoogleNews,
+];
+const KINDS: [KeyKind; 2] = [KeyKind::Live, KeyKind::Test];
+const STATES: [TaskState; 4] =
+    [TaskState::Queued, TaskState::Processing, TaskState::Completed, TaskState::Failed];
+
+/// As a column keeps it.
+pub(super) fn endpoint_number(endpoint: Endpoint) -> i64 {
+    number(&ENDPOINTS, endpoint)
+}
+
+/// As a column keeps it.
+pub(super) fn kind_number(kind: KeyKind) -> i64 {
+    number(&KINDS, kind)
+}
+
+/// As a column keeps it.
+pub(super) fn state_number(state: TaskState) -> i64 {
+    number(&STATES, state)
+}
+
+fn number<T: PartialEq>(all: &[T], one: T) -> i64 {
+    // A test says that each is in there.
+    all.iter().zip(0..).find(|(other, _)| **other == one).map_or(-1, |(_, number)| number)
+}
+
+fn numbered<T: Copy>(all: &[T], row: &Row<'_>, at: usize, what: &str) -> Result<T, StoreError> {
+    let number: i64 = row.get(at)?;
+    let found = usize::try_from(number).ok().and_then(|number| all.get(number));
+    found.copied().ok_or_else(|| corrupt(what, &number))
+}
+
+/// An endpoint.
+pub(super) fn endpoint(row: &Row<'_>, at: usize) -> Result<Endpoint, StoreError> {
+    numbered(&ENDPOINTS, row, at, "endpoint")
+}
+
+/// A kind of key.
+pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<KeyKind, StoreError> {
+    numbered(&KINDS, row, at, "kind of key")
+}
+
+/// A state.
+pub(super) fn state(row: &Row<'_>, at: usize) -> Result<TaskState, StoreError> {
+    numbered(&STATES, row, at, "state of a task")
+}
+
+/// A task's id.
+pub(super) fn id(row: &Row<'_>, at: usize) -> Result<TaskId, StoreError> {
+    Ok(TaskId::from_bytes(row.get(at)?))
+}
+
+/// An account's id.
+pub(super) fn account(row: &Row<'_>, at: usize) -> Result<AccountId, StoreError> {
+    Ok(AccountId::from_i64(row.get(at)?))
+}
+
+/// A priority.
+pub(super) fn priority(row: &Row<'_>, at: usize) -> Result<Priority, StoreError> {
+    let number: i64 = row.get(at)?;
+    Priority::new(number).ok_or_else(|| corrupt("priority", &number))
+}
+
+/// A price, two columns.
+pub(super) fn price(row: &Row<'_>, at: usize) -> Result<Price, StoreError> {
+    Ok(Price { fixed: Credits::new(row.get(at)?), clusters_max: row.get(at + 1)? })
+}
+
+/// An instant, if there is one.
+pub(super) fn instant(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>, StoreError> {
+    Ok(row.get::<_, Option<i64>>(at)?.map(Timestamp::from_millis))
+}
+
+/// A task, its columns from number `at` on.
+pub(super) fn task(row: &Row<'_>, at: usize) -> Result<Task, StoreError> {
+    Ok(Task {
+        id: id(row, at)?,
+        account: account(row, at + 1)?,
+        endpoint: endpoint(row, at + 2)?,
+        priority: priority(row, at + 3)?,
+        webhook: row.get(at + 4)?,
+        idempotency_key: row.get(at + 5)?,
+        price: price(row, at + 6)?,
+        created_at: Timestamp::from_millis(row.get(at + 8)?),
+        state: state(row, at + 9)?,
+        attempts: row.get(at + 10)?,
+        started_at: instant(row, at + 11)?,
+        ended_at: instant(row, at + 12)?,
+        charged: Credits::new(row.get(at + 13)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_its_number_and_keeps_it() {
+        assert_eq!(Endpoint::ALL.map(endpoint_number), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(TaskState::ALL.map(state_number), [0, 1, 2, 3]);
+        assert_eq!([KeyKind::Live, KeyKind::Test].map(kind_number), [0, 1]);
+    }
+}

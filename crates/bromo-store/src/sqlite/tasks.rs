@@ -1,0 +1,260 @@
+//! Tasks in SQLite. What is asked often is answered from memory, what is written often by the writer's own jobs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bromo_rules::id::AccountId;
+use bromo_rules::task::{Depth, NewTask, Task, TaskId, TaskState};
+use bromo_rules::time::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::claim::{self, ClaimAsk};
+use super::memory::{Changes, TakenTasks};
+use super::rows::first;
+use super::submit::Submission;
+use super::task_rows::{TASK_COLUMNS, task_columns};
+use super::{SqliteStore, delivery_rows, expire, task_blocks, task_keys, task_rows};
+use crate::error::StoreError;
+use crate::tasks::{
+    Back, Claim, Claiming, Deleted, End, Ended, Endpoints, Head, Submitted, TaskFilter, TaskName, TaskSeq,
+    Tasks, WholeTask,
+};
+
+/// Tasks that a cleared queue loses with one commit. The writer has others to serve.
+const CLEAR_TASKS_MAX: usize = 500;
+
+#[async_trait]
+impl Tasks for SqliteStore {
+    async fn submit(
+        &self,
+        account: AccountId,
+        tasks: Vec<NewTask>,
+        queued_max: u64,
+    ) -> Result<Submitted, StoreError> {
+        self.parts.writer.submit(Submission::new(account, tasks, queued_max)).await
+    }
+
+    async fn lookup_task(
+        &self,
+        account: AccountId,
+        name: TaskName<'_>,
+    ) -> Result<Option<WholeTask>, StoreError> {
+        let name = Name::from(name);
+        let found = self.parts.readers.run(move |connection| whole(connection, account, &name)).await?;
+        Ok(found.map(|(seq, mut whole)| {
+            if whole.task.state == TaskState::Queued {
+                let queue = self.parts.memory.queue();
+                whole.ahead_max = Some(queue.ahead_max(account, whole.task.priority, seq));
+            }
+            whole
+        }))
+    }
+
+    async fn list_tasks(
+        &self,
+        account: AccountId,
+        filter: TaskFilter,
+        before: Option<TaskId>,
+        count: u32,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.parts.readers.run(move |connection| list(connection, account, filter, before, count)).await
+    }
+
+    async fn depth(&self, account: AccountId) -> Result<Depth, StoreError> {
+        Ok(self.parts.memory.queue().depth(account))
+    }
+
+    async fn clear_queue(&self, account: AccountId) -> Result<u64, StoreError> {
+        let mut cleared = 0;
+        // Those that come later are not meant.
+        let end = self.parts.memory.numbers().seqs.peek();
+        loop {
+            let waiting = self.parts.memory.queue().waiting_of(account, end, CLEAR_TASKS_MAX);
+            if waiting.is_empty() {
+                return Ok(cleared);
+            }
+            let memory = Arc::clone(&self.parts.memory);
+            let clear = move |connection: &Connection, changes: &mut Changes| {
+                expire::delete_waiting(connection, changes, account, &waiting, memory.numbers().seqs.peek())
+            };
+            cleared += self.parts.writer.change(clear).await?;
+        }
+    }
+
+    async fn delete_task(&self, account: AccountId, name: TaskName<'_>) -> Result<Deleted, StoreError> {
+        let (name, memory) = (Name::from(name), Arc::clone(&self.parts.memory));
+        self.parts
+            .writer
+            .change(move |connection, changes| {
+                let (seq, whole) =
+                    whole(connection, account, &name)?.ok_or(StoreError::Missing { what: "task" })?;
+                match whole.task.state {
+                    TaskState::Processing => return Ok(Deleted::Runs(whole.task, seq)),
+                    TaskState::Completed | TaskState::Failed => return Ok(Deleted::Ended(whole.task)),
+                    TaskState::Queued => {}
+                }
+                expire::delete_waiting(connection, changes, account, &[seq], memory.numbers().seqs.peek())?;
+                Ok(Deleted::Gone(whole.task))
+            })
+            .await
+    }
+
+    async fn accounts_waiting(&self) -> Result<Vec<AccountId>, StoreError> {
+        Ok(self.parts.memory.queue().accounts_ready())
+    }
+
+    async fn heads(
+        &self,
+        account: AccountId,
+        endpoints: Endpoints,
+        count: usize,
+    ) -> Result<Vec<Head>, StoreError> {
+        Ok(self.parts.memory.queue().heads(account, endpoints, count))
+    }
+
+    fn claim(&self, tasks: Vec<TaskSeq>, now: Timestamp) -> Claiming {
+        let taken = TakenTasks::take(&self.parts.memory, &tasks);
+        let parts = Arc::clone(&self.parts);
+        Box::pin(async move {
+            if taken.seqs().is_empty() {
+                return Ok(Vec::new());
+            }
+            // What never changes is read beside the writer, which has the most to do.
+            let seqs = taken.seqs().to_vec();
+            let candidates =
+                parts.readers.run(move |connection| claim::candidates(connection, &seqs)).await?;
+            parts.writer.claim(ClaimAsk::new(taken, candidates, now)).await
+        })
+    }
+
+    async fn give_back(&self, claim: Claim, back: Back) -> Result<bool, StoreError> {
+        let give_back = move |connection: &Connection, changes: &mut Changes| {
+            claim::give_back(connection, changes, claim, back)
+        };
+        self.parts.writer.change(give_back).await
+    }
+
+    async fn end_waits(&self, now: Timestamp) -> Result<(Vec<AccountId>, Option<Timestamp>), StoreError> {
+        Ok(self.parts.memory.queue().end_waits(now))
+    }
+
+    async fn end_task(&self, end: End) -> Result<Ended, StoreError> {
+        self.parts.writer.end(end).await
+    }
+
+    async fn expire_tasks(&self, now: Timestamp, keep_ms: i64, count: u32) -> Result<u32, StoreError> {
+        let memory = Arc::clone(&self.parts.memory);
+        self.parts
+            .writer
+            .run(move |connection| {
+                expire::expire(connection, now, keep_ms, count, memory.numbers().seqs.peek())
+            })
+            .await
+    }
+
+    fn recovered(&self) -> u64 {
+        self.parts.memory.recovered()
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        self.parts.memory.queue().totals()
+    }
+}
+
+/// [`TaskName`] with a key of its own and its hash.
+enum Name {
+    Id(TaskId),
+    Key(Box<str>),
+}
+
+impl From<TaskName<'_>> for Name {
+    fn from(name: TaskName<'_>) -> Self {
+        match name {
+            TaskName::Id(id) => Self::Id(id),
+            TaskName::Key(key) => Self::Key(key.into()),
+        }
+    }
+}
+
+/// A task of this account and its short name; its place in the queue is not known here.
+fn whole(
+    connection: &Connection,
+    account: AccountId,
+    name: &Name,
+) -> Result<Option<(TaskSeq, WholeTask)>, StoreError> {
+    let seq = match name {
+        Name::Id(id) => lookup_id(connection, account, *id)?,
+        Name::Key(key) => task_keys::lookup(connection, account, key, task_keys::hash(account, key))?,
+    };
+    let Some(seq) = seq else { return Ok(None) };
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        task_columns!(),
+        ", r.response, d.attempts, d.delivered_at, d.due_at
+         FROM tasks t JOIN questions q ON q.seq = t.seq
+         LEFT JOIN results r ON r.end_seq = t.end_seq LEFT JOIN deliveries d ON d.end_seq = t.end_seq
+         WHERE t.seq = ?1"
+    ))?;
+    let whole = first(&mut statement, [seq], |row: &Row<'_>| {
+        Ok(WholeTask {
+            task: task_rows::task(row, 0)?,
+            response: row.get(TASK_COLUMNS)?,
+            delivery: delivery_rows::state_if_any(row, TASK_COLUMNS + 1)?,
+            ahead_max: None,
+        })
+    })?;
+    Ok(whole.map(|whole| (seq, whole)))
+}
+
+/// The short name of a task of this account.
+pub(super) fn lookup_id(
+    connection: &Connection,
+    account: AccountId,
+    id: TaskId,
+) -> Result<Option<TaskSeq>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT seq, account FROM tasks WHERE id = ?1")?;
+    let found = first(&mut statement, [id.as_bytes()], |row| {
+        Ok((row.get::<_, TaskSeq>(0)?, task_rows::account(row, 1)?))
+    })?;
+    Ok(found.filter(|(_, owner)| *owner == account).map(|(seq, _)| seq))
+}
+
+fn list(
+    connection: &Connection,
+    account: AccountId,
+    filter: TaskFilter,
+    before: Option<TaskId>,
+    count: u32,
+) -> Result<Vec<Task>, StoreError> {
+    let before = before.map_or(Ok(TaskSeq::MAX), |id| place_of(connection, id))?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        task_columns!(),
+        " FROM task_blocks b
+         CROSS JOIN tasks t ON t.seq BETWEEN b.block * ?3 AND b.block * ?3 + ?3 - 1
+         CROSS JOIN questions q ON q.seq = t.seq
+         WHERE b.account = ?1 AND b.block <= ?2 / ?3 AND t.account = ?1 AND t.seq < ?2
+             AND t.state = coalesce(?4, t.state) AND t.endpoint = coalesce(?5, t.endpoint)
+         ORDER BY b.block DESC, t.seq DESC LIMIT ?6"
+    ))?;
+    let params = params![
+        account.to_i64(),
+        before,
+        task_blocks::BLOCK_SEQS,
+        filter.state.map(task_rows::state_number),
+        filter.endpoint.map(task_rows::endpoint_number),
+        count,
+    ];
+    statement.query_and_then(params, |row| task_rows::task(row, 0))?.collect()
+}
+
+/// Where a list goes on after this task, which may be gone: then after those that came before it.
+fn place_of(connection: &Connection, id: TaskId) -> Result<TaskSeq, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id = ?1, seq FROM tasks WHERE id <= ?1 ORDER BY id DESC LIMIT 1")?;
+    let found = first(&mut statement, [id.as_bytes()], |row| {
+        let seq: TaskSeq = row.get(1)?;
+        Ok(if row.get(0)? { seq } else { seq + 1 })
+    })?;
+    Ok(found.unwrap_or(0))
+}
