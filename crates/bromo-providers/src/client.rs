@@ -11,6 +11,7 @@ mod tls;
 mod wire;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,11 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::error::{ProviderError, shortened};
+use pool::Guard;
 use wire::Wire;
 
 /// No connection takes longer to make, name lookup and TLS included.
@@ -32,7 +35,13 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long the end of a response may lag behind its last useful byte before the connection is given up.
 pub const TAIL_WAIT_MAX: Duration = Duration::from_millis(10);
 
-pub use pool::{IDLE_AGE_MAX, IDLE_AUTHORITIES_MAX, IDLE_PER_AUTHORITY_MAX, close_idle};
+pub use pool::{
+    IDLE_AGE_MAX, IDLE_AUTHORITIES_MAX, IDLE_JUDGED_MAX, IDLE_JUDGED_PER_AUTHORITY_MAX,
+    IDLE_PER_AUTHORITY_MAX, close_idle,
+};
+#[cfg(test)]
+pub(crate) use tls::config_with as tls_config_with;
+pub(crate) use tls::receiver_config as receiver_tls;
 
 /// Why a call brought no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,11 +152,18 @@ impl Target {
 
     fn with_tls(
         url: &str,
+        headers: HeaderMap,
+        tls: impl FnOnce() -> Result<Arc<rustls::ClientConfig>, ClientError>,
+    ) -> Result<Self, ClientError> {
+        let url = url::Url::parse(url).map_err(|error| bad(&error.to_string()))?;
+        Self::of(&url, headers, tls)
+    }
+
+    pub(crate) fn of(
+        url: &url::Url,
         mut headers: HeaderMap,
         tls: impl FnOnce() -> Result<Arc<rustls::ClientConfig>, ClientError>,
     ) -> Result<Self, ClientError> {
-        let bad = |reason: &str| ClientError::BadAddress { reason: reason.to_owned() };
-        let url = url::Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("it carries credentials; put the key in its own setting"));
         }
@@ -184,17 +200,18 @@ impl Target {
     /// A kept connection that turns out dead before a byte of the response came, as happens when the
     /// server closed it in the same moment, is replaced by a new one, once.
     pub(crate) async fn send(&self, method: Method, body: Bytes) -> Result<Exchange, ClientError> {
-        if let Some(mut wire) = pool::take(&self.authority).await {
-            match wire.ask(self.request(method.clone(), body.clone())).await {
-                Ok(response) => return Ok(Exchange::new(wire, response)),
-                Err(error) if wire.was_answered() => return Err(ClientError::broken(&error)),
-                Err(error) => {
-                    tracing::debug!(authority = &*self.authority, %error, "kept connection was dead")
-                }
-            }
+        if let Some(exchange) = self.send_on_kept(&method, &body, None).await? {
+            return Ok(exchange);
         }
-        let connecting = Wire::connect(&self.authority, &self.host, self.port, self.tls.as_ref());
-        let mut wire = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let connecting = async {
+            let tcp =
+                TcpStream::connect((&*self.host, self.port)).await.map_err(|error| ClientError::Connect {
+                    authority: self.authority.to_string(),
+                    reason: shortened(&error.to_string()),
+                })?;
+            self.connect_over(tcp, None).await
+        };
+        let wire = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(wire) => wire?,
             Err(_) => {
                 return Err(ClientError::Connect {
@@ -203,10 +220,53 @@ impl Target {
                 });
             }
         };
+        self.send_on(wire, method, body).await
+    }
+
+    /// Sends a request on a kept connection; none if there is none, or if it was dead before a byte of the
+    /// response came. With a guard, only connections to judged addresses that pass it are taken.
+    pub(crate) async fn send_on_kept(
+        &self,
+        method: &Method,
+        body: &Bytes,
+        guard: Option<Guard<'_>>,
+    ) -> Result<Option<Exchange>, ClientError> {
+        let Some(mut wire) = pool::take(&self.authority, guard).await else { return Ok(None) };
+        match wire.ask(self.request(method.clone(), body.clone())).await {
+            Ok(response) => Ok(Some(Exchange::new(wire, response))),
+            Err(error) if wire.was_answered() => Err(ClientError::broken(&error)),
+            Err(error) => {
+                tracing::debug!(authority = &*self.authority, %error, "kept connection was dead");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes a connection of a socket that leads to this target. `judged` is the address at its other end,
+    /// if that was judged.
+    pub(crate) async fn connect_over(
+        &self,
+        tcp: TcpStream,
+        judged: Option<IpAddr>,
+    ) -> Result<Box<Wire>, ClientError> {
+        Wire::over(tcp, judged, &self.authority, &self.host, self.tls.as_ref()).await
+    }
+
+    /// Sends a request on a new connection and waits for the head of its response.
+    pub(crate) async fn send_on(
+        &self,
+        mut wire: Box<Wire>,
+        method: Method,
+        body: Bytes,
+    ) -> Result<Exchange, ClientError> {
         match wire.ask(self.request(method, body)).await {
             Ok(response) => Ok(Exchange::new(wire, response)),
             Err(error) => Err(ClientError::broken(&error)),
         }
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     fn request(&self, method: Method, body: Bytes) -> Request<Full<Bytes>> {
@@ -220,6 +280,10 @@ impl Target {
         *request.headers_mut() = headers;
         request
     }
+}
+
+fn bad(reason: &str) -> ClientError {
+    ClientError::BadAddress { reason: reason.to_owned() }
 }
 
 impl std::fmt::Debug for Target {

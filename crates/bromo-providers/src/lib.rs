@@ -21,6 +21,7 @@ pub mod sandbox;
 pub mod secret;
 #[cfg(test)]
 mod upstream;
+pub mod webhook;
 
 pub use error::ProviderError;
 

@@ -19,7 +19,15 @@ impl Upstream {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::scripted_at("127.0.0.1", script).await
+    }
+
+    /// The same at another address of the loopback network.
+    pub(crate) async fn scripted_at<F>(ip: &str, script: impl Fn(usize, Peer) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
@@ -34,8 +42,13 @@ impl Upstream {
 
     /// Answers every request on every connection with the same bytes.
     pub(crate) async fn saying(response: impl Into<Vec<u8>>) -> Self {
+        Self::saying_at("127.0.0.1", response).await
+    }
+
+    /// The same at another address of the loopback network.
+    pub(crate) async fn saying_at(ip: &str, response: impl Into<Vec<u8>>) -> Self {
         let response: Arc<[u8]> = response.into().into();
-        Self::scripted(move |_, mut peer| {
+        Self::scripted_at(ip, move |_, mut peer| {
             let response = Arc::clone(&response);
             async move {
                 while peer.request().await.is_some() {
@@ -48,6 +61,10 @@ impl Upstream {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.authority)
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.authority.parse().unwrap()
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -109,4 +126,33 @@ pub(crate) fn chunked<'a>(headers: &str, pieces: impl IntoIterator<Item = &'a [u
         bytes.extend_from_slice(b"\r\n");
     }
     bytes
+}
+
+/// A TLS server for this name that answers each read with the same bytes: its port, and a configuration
+/// that trusts it.
+pub(crate) async fn tls_upstream(name: &str, said: String) -> (u16, Arc<rustls::ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+            let mut read = [0; 1024];
+            while matches!(tls.read(&mut read).await, Ok(1..)) {
+                tls.write_all(said.as_bytes()).await.unwrap();
+                tls.flush().await.unwrap();
+            }
+        }
+    });
+    (port, crate::client::tls_config_with(roots).unwrap())
 }

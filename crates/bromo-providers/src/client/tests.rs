@@ -1,11 +1,10 @@
 use std::io::{Read, Write};
 use std::sync::Mutex;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::upstream::{Upstream, chunked, response};
+use crate::upstream::{Upstream, chunked, response, tls_upstream};
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
@@ -244,37 +243,10 @@ fn a_connection_of_another_runtime_is_not_used() {
     server.join().unwrap();
 }
 
-/// A TLS server for `localhost` that answers one request a connection, and the roots that trust it.
-async fn tls_upstream() -> (String, Arc<rustls::ClientConfig>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/tea", listener.local_addr().unwrap().port());
-    tokio::spawn(async move {
-        while let Ok((tcp, _)) = listener.accept().await {
-            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
-            let mut read = [0; 1024];
-            while matches!(tls.read(&mut read).await, Ok(1..)) {
-                tls.write_all(response("200 OK", "", "secret tea").as_bytes()).await.unwrap();
-                tls.flush().await.unwrap();
-            }
-        }
-    });
-    (url, tls::config_with(roots).unwrap())
-}
-
 #[tokio::test]
 async fn https_is_spoken_to_a_server_whose_certificate_is_trusted() {
-    let (url, config) = tls_upstream().await;
+    let (port, config) = tls_upstream("localhost", response("200 OK", "", "secret tea")).await;
+    let url = format!("https://localhost:{port}/tea");
     let target = Target::with_tls(&url, HeaderMap::new(), || Ok(config)).unwrap();
     for _ in 0..2 {
         let mut exchange = within(soon(), target.send(Method::GET, Bytes::new())).await.unwrap();
@@ -285,8 +257,9 @@ async fn https_is_spoken_to_a_server_whose_certificate_is_trusted() {
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
-    let (url, _) = tls_upstream().await;
-    let (_, config) = tls_upstream().await;
+    let (port, _) = tls_upstream("localhost", response("200 OK", "", "secret tea")).await;
+    let (_, config) = tls_upstream("localhost", String::new()).await;
+    let url = format!("https://localhost:{port}/tea");
     let target = Target::with_tls(&url, HeaderMap::new(), || Ok(config)).unwrap();
     let error = within(soon(), target.send(Method::GET, Bytes::new())).await.err().unwrap();
     assert!(

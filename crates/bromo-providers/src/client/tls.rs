@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::ClientError;
+
+/// Receivers whose TLS sessions are remembered.
+const RECEIVER_SESSIONS_MAX: usize = 1024;
 
 /// The configuration for every `https` target.
 ///
@@ -30,7 +34,15 @@ pub(super) fn config() -> Result<Arc<ClientConfig>, ClientError> {
         .clone()
 }
 
-pub(super) fn config_with(roots: RootCertStore) -> Result<Arc<ClientConfig>, ClientError> {
+/// The configuration for deliveries: the same, with sessions of its own, so that many receivers do not push
+/// out those of a few providers.
+pub(crate) fn receiver_config() -> Result<Arc<ClientConfig>, ClientError> {
+    let mut config = ClientConfig::clone(&*config()?);
+    config.resumption = Resumption::in_memory_sessions(RECEIVER_SESSIONS_MAX);
+    Ok(Arc::new(config))
+}
+
+pub(crate) fn config_with(roots: RootCertStore) -> Result<Arc<ClientConfig>, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,6 +1,7 @@
 //! One connection: hyper's sender and its driver, polled together by whoever holds them.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +21,14 @@ use super::stream::Stream;
 use super::{ClientError, HEAD_BYTES_MAX, shortened};
 
 /// One connection. Dropping it closes the socket, there and then.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
     /// The driver has come to its end and may not be polled again.
     closed: bool,
     spoken: Arc<AtomicBool>,
+    /// The address at its other end, if that was judged before the connection was made.
+    pub(super) judged: Option<IpAddr>,
     pub(super) authority: Arc<str>,
     /// The runtime whose poller knows the socket; no other can use it.
     pub(super) runtime: runtime::Id,
@@ -33,17 +36,19 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) async fn connect(
+    /// Makes a connection of a socket: TLS if there is a configuration, then HTTP. `judged` says that the
+    /// address at its other end was judged before it was made.
+    pub(super) async fn over(
+        tcp: TcpStream,
+        judged: Option<IpAddr>,
         authority: &Arc<str>,
         host: &str,
-        port: u16,
         tls: Option<&Arc<rustls::ClientConfig>>,
     ) -> Result<Box<Self>, ClientError> {
         let refused = |reason: &dyn std::fmt::Display| ClientError::Connect {
             authority: authority.to_string(),
             reason: shortened(&reason.to_string()),
         };
-        let tcp = TcpStream::connect((host, port)).await.map_err(|error| refused(&error))?;
         tcp.set_nodelay(true).map_err(|error| refused(&error))?;
         let spoken = Arc::new(AtomicBool::new(false));
         let stream = match tls {
@@ -65,6 +70,7 @@ impl Wire {
             driver,
             closed: false,
             spoken,
+            judged,
             authority: Arc::clone(authority),
             runtime: runtime::Handle::current().id(),
             idle_since: Instant::now(),
