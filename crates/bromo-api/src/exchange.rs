@@ -52,6 +52,17 @@ impl Exchange {
         self.record = Some(Record::new(log, line, self.arrived));
     }
 
+    /// Makes the one decision on the rate alone, and answers with what it saw.
+    pub(crate) async fn count(
+        &mut self,
+        engine: &Engine,
+        caller: &mut Arc<Caller>,
+        route: Route,
+    ) -> Result<Standing, Failure> {
+        self.decide(engine, caller, route, None).await?;
+        self.standing.ok_or_else(Failure::unavailable)
+    }
+
     /// Makes the one decision. With `work` it comes back with a permit, without it asks for the rate alone.
     pub(crate) async fn decide(
         &mut self,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bromo_engine::Engine;
 use bromo_providers::gate::Gate;
+use bromo_rules::egress::Egress;
 
 pub use body::{BodyBudget, BodyLimits};
 pub use reply::Body;
@@ -30,6 +31,12 @@ pub struct Api {
     pub strict: bool,
     /// Bounds of request bodies.
     pub limits: BodyLimits,
+    /// The same for a batch of tasks.
+    pub batch_limits: BodyLimits,
+    /// Tasks in one batch.
+    pub batch_tasks_max: usize,
+    /// Which addresses a webhook may have.
+    pub egress: Arc<Egress>,
     /// Where redirects of Google are resolved; tests set another.
     pub goto_base: String,
     /// How many of them at once.

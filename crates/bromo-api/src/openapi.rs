@@ -1,6 +1,7 @@
 //! The published description, OpenAPI 3.1: printed from the route table, the schemas that validation reads
 //! and the problem catalogue, so that it cannot drift from the code.
 
+use bromo_engine::task::PAGE_MAX;
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::header;
 use bromo_rules::problem::Problem;
@@ -9,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use crate::route::Route;
 
-/// The description; `strict` as the API is configured.
-pub fn document(strict: bool) -> Value {
+/// The description; `strict` and `batch_tasks_max` as the API is configured.
+pub fn document(strict: bool, batch_tasks_max: usize) -> Value {
     let mut paths = Map::new();
-    for route in Route::ALL {
-        let method = if matches!(route, Route::Answer(_) | Route::Goto) { "post" } else { "get" };
-        paths.insert(format!("/v1/{}", route.template()), json!({ (method): operation(route, strict) }));
+    for route in Route::all() {
+        let path = paths.entry(format!("/v1/{}", route.template())).or_insert_with(|| json!({}));
+        path[route.method().as_str().to_lowercase()] = operation(route, strict, batch_tasks_max);
     }
     json!({
         "openapi": "3.1.0",
@@ -41,7 +42,7 @@ pub fn document(strict: bool) -> Value {
     })
 }
 
-fn operation(route: Route, strict: bool) -> Value {
+fn operation(route: Route, strict: bool, batch_tasks_max: usize) -> Value {
     let (summary, tag) = match route {
         Route::Answer(endpoint) if endpoint.takes_prompt() => (format!("Ask {}", title(endpoint)), "answers"),
         Route::Answer(endpoint) => (format!("Search {}", title(endpoint)), "answers"),
@@ -49,10 +50,21 @@ fn operation(route: Route, strict: bool) -> Value {
         Route::Countries => ("Countries a model serves".to_owned(), "reference"),
         Route::States => ("States of a country".to_owned(), "reference"),
         Route::Credits => ("Balance and cycle".to_owned(), "account"),
+        Route::CreateTask => ("Create a task".to_owned(), "tasks"),
+        Route::CreateBatch => ("Create many tasks".to_owned(), "tasks"),
+        Route::Task => ("Read a task and its response".to_owned(), "tasks"),
+        Route::CancelTask => ("Cancel a task".to_owned(), "tasks"),
+        Route::Tasks => ("List tasks, newest first".to_owned(), "tasks"),
+        Route::QueueStatus => ("What waits and what runs".to_owned(), "tasks"),
+        Route::ClearQueue => ("Delete every waiting task".to_owned(), "tasks"),
+        Route::Deliveries => ("Every attempt at a task's webhook".to_owned(), "webhooks"),
+        Route::Redeliver => ("Deliver a task's end once more".to_owned(), "webhooks"),
+        Route::RedeliverFailed => ("Deliver again what was given up".to_owned(), "webhooks"),
         Route::Unknown => (String::new(), ""),
     };
+    let id = format!("{}-{}", route.method().as_str().to_lowercase(), route.template());
     let mut operation = json!({
-        "operationId": route.template().replace('/', "-"),
+        "operationId": id.replace('/', "-").replace(['{', '}'], ""),
         "summary": summary,
         "tags": [tag],
         "responses": responses(route),
@@ -60,25 +72,62 @@ fn operation(route: Route, strict: bool) -> Value {
     let body = match route {
         Route::Answer(endpoint) => Some(schema::request(endpoint, strict)),
         Route::Goto => Some(schema::goto_request(strict)),
+        Route::CreateTask => Some(schema::task_request(strict)),
+        Route::CreateBatch => Some(schema::batch_request(batch_tasks_max)),
+        Route::RedeliverFailed => Some(schema::redeliver_request()),
         _ => None,
     };
     if let Some(schema) = body {
         operation["requestBody"] =
             json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     }
-    let parameter = match route {
-        Route::Countries => Some(("model", schema::country_models())),
-        Route::States => Some(("country", schema::states_country())),
-        _ => None,
-    };
-    if let Some((name, schema)) = parameter {
-        operation["parameters"] =
-            json!([{ "name": name, "in": "query", "required": false, "schema": schema }]);
+    let parameters = parameters(route);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
     }
-    if matches!(route, Route::Answer(_)) {
-        operation["description"] = "Holds one slot of the account while it runs.".into();
+    let description = match route {
+        Route::Answer(_) => "Holds one slot of the account while it runs.",
+        Route::CreateTask => {
+            "Queued when this answers, and not lost from then on. Holds a slot while it runs."
+        }
+        Route::CreateBatch => "All fit the queue or none is taken; then each is judged alone.",
+        Route::Task => "By id or by idempotency key.",
+        Route::CancelTask => {
+            "A waiting task is deleted. A running one is cut, fails with REQUEST_CANCELED and costs nothing."
+        }
+        _ => "",
+    };
+    if !description.is_empty() {
+        operation["description"] = description.into();
     }
     operation
+}
+
+fn parameters(route: Route) -> Vec<Value> {
+    let query = |name: &str, schema: Value| json!({ "name": name, "in": "query", "required": false, "schema": schema });
+    match route {
+        Route::Countries => vec![query("model", schema::country_models())],
+        Route::States => vec![query("country", schema::states_country())],
+        Route::Tasks => vec![
+            query("status", schema::task_status()),
+            query("taskType", schema::task_type()),
+            query(
+                "limit",
+                json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_MAX }),
+            ),
+            query("cursor", json!({ "type": "string", "format": "uuid" })),
+        ],
+        _ if names_a_task(route) => vec![json!({
+            "name": "id", "in": "path", "required": true,
+            "schema": { "type": "string", "minLength": 1 },
+            "description": "The task's id or its idempotency key.",
+        })],
+        _ => Vec::new(),
+    }
+}
+
+const fn names_a_task(route: Route) -> bool {
+    matches!(route, Route::Task | Route::CancelTask | Route::Deliveries | Route::Redeliver)
 }
 
 fn responses(route: Route) -> Value {
@@ -87,6 +136,15 @@ fn responses(route: Route) -> Value {
         Route::Goto => schema::goto_answer(),
         Route::Countries => schema::countries(),
         Route::States => schema::states(),
+        Route::CreateTask => schema::task_accepted(),
+        Route::CreateBatch => schema::batch_answer(),
+        Route::Task | Route::CancelTask => schema::task(),
+        Route::Tasks => schema::tasks(),
+        Route::QueueStatus => schema::queue_status(),
+        Route::ClearQueue => schema::cleared(),
+        Route::Deliveries => schema::deliveries(),
+        Route::Redeliver => schema::redelivered(),
+        Route::RedeliverFailed => schema::redelivered_failed(),
         Route::Credits | Route::Unknown => schema::credits(),
     };
     let mut success_headers = limit_headers();
@@ -125,12 +183,21 @@ fn responses(route: Route) -> Value {
 
 /// The problems of a route, from the catalogue.
 fn problems(route: Route) -> impl Iterator<Item = &'static Problem> {
+    let reads_body = matches!(
+        route,
+        Route::Answer(_) | Route::Goto | Route::CreateTask | Route::CreateBatch | Route::RedeliverFailed
+    );
     Problem::ALL.iter().filter(move |problem| match **problem {
-        Problem::CANCELED | Problem::NOT_FOUND => false, // Seen in logs alone; not of a route that exists.
-        Problem::INSUFFICIENT_CREDITS | Problem::CONCURRENCY_LIMIT => matches!(route, Route::Answer(_)),
+        Problem::CANCELED => false, // Seen in logs and in responses of tasks alone.
+        Problem::NOT_FOUND => names_a_task(route),
+        Problem::INSUFFICIENT_CREDITS => matches!(route, Route::Answer(_) | Route::CreateTask),
+        Problem::CONCURRENCY_LIMIT => matches!(route, Route::Answer(_)),
+        Problem::QUEUE_LIMIT => matches!(route, Route::CreateTask | Route::CreateBatch),
+        Problem::ALREADY_EXISTS => route == Route::CreateTask,
+        Problem::CONFLICT => matches!(route, Route::CancelTask | Route::Redeliver),
         Problem::EXTERNAL_SERVICE => route == Route::Goto,
-        Problem::SLOW_BODY | Problem::BODY_TOO_LARGE => matches!(route, Route::Answer(_) | Route::Goto),
-        Problem::VALIDATION => route != Route::Credits,
+        Problem::SLOW_BODY | Problem::BODY_TOO_LARGE => reads_body,
+        Problem::VALIDATION => reads_body || matches!(route, Route::Countries | Route::States | Route::Tasks),
         _ => true,
     })
 }
@@ -215,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document(true);
+        let document = document(true, 500);
         let text = document.to_string();
         for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(document.pointer(reference).is_some(), "{reference}");

@@ -44,8 +44,8 @@ struct Home {
 }
 
 /// Every URL outside `/v1`, once.
-pub fn router(engine: &Arc<Engine>, strict: bool) -> Router {
-    let document = openapi::document(strict);
+pub fn router(engine: &Arc<Engine>, strict: bool, batch_tasks_max: usize) -> Router {
+    let document = openapi::document(strict, batch_tasks_max);
     let reference = reference::page(&document);
     let pages = Pages {
         engine: Arc::clone(engine),

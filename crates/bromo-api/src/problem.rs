@@ -9,6 +9,7 @@ use bromo_engine::{CallError, DecideError};
 use bromo_providers::ProviderError;
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::problem::{FieldFault, Problem};
+use bromo_rules::task::{TaskId, TaskState};
 use bromo_rules::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -29,6 +30,8 @@ pub struct Failure {
 const UNAVAILABLE_RETRY_S: u32 = 1;
 /// Retry-After of a 503 for a setting that is missing: it takes a person.
 const UNCONFIGURED_RETRY_S: u32 = 60;
+/// Retry-After of a full queue: it empties as tasks start, and nobody knows when one fits.
+const QUEUE_RETRY_S: u32 = 5;
 /// Retry-After of a rate refusal: the next window.
 const NEXT_WINDOW_S: u32 = 1;
 
@@ -50,6 +53,49 @@ impl Failure {
             message: "Page not found".into(),
             details: Some(json!({ "id": id })),
             ..Problem::NOT_FOUND.into()
+        }
+    }
+
+    /// No such task of this account, or no longer.
+    pub fn no_task(name: &str) -> Self {
+        Self {
+            message: "Task not found".into(),
+            details: Some(json!({ "id": name })),
+            ..Problem::NOT_FOUND.into()
+        }
+    }
+
+    /// The idempotency key belongs to a task: `id`.
+    pub fn key_taken(key: &str, id: TaskId, state: TaskState) -> Self {
+        let details = json!({
+            "field": "idempotencyKey", "value": key, "id": id.to_string(), "status": state.word(),
+        });
+        Self { details: Some(details), ..Problem::ALREADY_EXISTS.into() }
+    }
+
+    /// The task's state does not allow it.
+    pub fn conflict(message: &'static str, id: TaskId, state: TaskState) -> Self {
+        let details = json!({ "id": id.to_string(), "status": state.word() });
+        Self { message: message.into(), details: Some(details), ..Problem::CONFLICT.into() }
+    }
+
+    /// So many tasks more do not fit the account's queue.
+    pub fn queue_full(queued_max: u64, queued: u64, wanted: usize) -> Self {
+        let details = json!({
+            "limit": queued_max,
+            "queuedCount": queued,
+            "batchSize": wanted,
+            "maxQueueSize": queued_max,
+            "remainingCapacity": queued_max.saturating_sub(queued),
+        });
+        Self {
+            message: format!(
+                "Queue limit exceeded. Maximum {queued_max} queued tasks allowed per organization"
+            )
+            .into(),
+            details: Some(details),
+            retry_after_s: Some(QUEUE_RETRY_S),
+            ..Problem::QUEUE_LIMIT.into()
         }
     }
 
@@ -142,6 +188,11 @@ impl Failure {
 
     /// The envelope of contract section 3.
     pub fn body(&self, now: Timestamp) -> Vec<u8> {
+        json!({ "success": false, "error": self.error(now) }).to_string().into_bytes()
+    }
+
+    /// What stands in the envelope, and in an item of a batch.
+    pub fn error(&self, now: Timestamp) -> Value {
         let mut error = json!({
             "code": self.problem.code,
             "message": self.message,
@@ -150,6 +201,6 @@ impl Failure {
         if let Some(details) = &self.details {
             error["details"] = details.clone();
         }
-        json!({ "success": false, "error": error }).to_string().into_bytes()
+        error
     }
 }

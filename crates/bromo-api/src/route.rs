@@ -17,53 +17,66 @@ pub enum Route {
     States,
     /// `GET /v1/credits`
     Credits,
+    /// `POST /v1/async/task`
+    CreateTask,
+    /// `POST /v1/async/task/batch`
+    CreateBatch,
+    /// `GET /v1/async/task/{id}`
+    Task,
+    /// `DELETE /v1/async/task/{id}`
+    CancelTask,
+    /// `POST /v1/async/task/{id}/redeliver`
+    Redeliver,
+    /// `GET /v1/async/task/{id}/deliveries`
+    Deliveries,
+    /// `GET /v1/async/tasks`
+    Tasks,
+    /// `GET /v1/async/status`
+    QueueStatus,
+    /// `DELETE /v1/async/queue`
+    ClearQueue,
+    /// `POST /v1/async/redeliver`
+    RedeliverFailed,
     /// Everything else, and every wrong method: they share one window, so a caller cannot grow memory.
     Unknown,
 }
 
+/// Template and method of every route but [`Route::Unknown`] and those of endpoints.
+static TABLE: [(Route, Method, &str); 14] = [
+    (Route::Goto, Method::POST, "monitor/google/goto"),
+    (Route::Countries, Method::GET, "countries"),
+    (Route::States, Method::GET, "states"),
+    (Route::Credits, Method::GET, "credits"),
+    (Route::CreateTask, Method::POST, "async/task"),
+    (Route::CreateBatch, Method::POST, "async/task/batch"),
+    (Route::Task, Method::GET, "async/task/{id}"),
+    (Route::CancelTask, Method::DELETE, "async/task/{id}"),
+    (Route::Redeliver, Method::POST, "async/task/{id}/redeliver"),
+    (Route::Deliveries, Method::GET, "async/task/{id}/deliveries"),
+    (Route::Tasks, Method::GET, "async/tasks"),
+    (Route::QueueStatus, Method::GET, "async/status"),
+    (Route::ClearQueue, Method::DELETE, "async/queue"),
+    (Route::RedeliverFailed, Method::POST, "async/redeliver"),
+];
+
 impl Route {
     /// Every route that exists.
-    pub const ALL: [Self; 12] = [
-        Self::Answer(Endpoint::Chatgpt),
-        Self::Answer(Endpoint::Gemini),
-        Self::Answer(Endpoint::Copilot),
-        Self::Answer(Endpoint::Perplexity),
-        Self::Answer(Endpoint::Grok),
-        Self::Answer(Endpoint::Aimode),
-        Self::Answer(Endpoint::Google),
-        Self::Answer(Endpoint::GoogleNews),
-        Self::Goto,
-        Self::Countries,
-        Self::States,
-        Self::Credits,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let endpoints = Endpoint::ALL.into_iter().map(Self::Answer);
+        endpoints.chain(TABLE.iter().map(|(route, ..)| *route))
+    }
 
-    /// The route of a request, aliases included (contract D14).
-    pub fn find(method: &Method, path: &str) -> Self {
-        let Some(rest) = path.strip_prefix("/v1/") else { return Self::Unknown };
-        let post = *method == Method::POST;
-        let get = *method == Method::GET;
-        let found = match rest {
-            "monitor/chatgpt" => Self::Answer(Endpoint::Chatgpt),
-            "monitor/gemini" => Self::Answer(Endpoint::Gemini),
-            "monitor/copilot" => Self::Answer(Endpoint::Copilot),
-            "monitor/perplexity" => Self::Answer(Endpoint::Perplexity),
-            "monitor/grok" => Self::Answer(Endpoint::Grok),
-            "monitor/aimode" => Self::Answer(Endpoint::Aimode),
-            "monitor/google" => Self::Answer(Endpoint::Google),
-            "monitor/google/news" | "monitor/google-news" => Self::Answer(Endpoint::GoogleNews),
-            "monitor/google/goto" => Self::Goto,
-            "countries" => Self::Countries,
-            "states" => Self::States,
-            "credits" => Self::Credits,
-            _ => Self::Unknown,
-        };
-        let fits = match found {
-            Self::Answer(_) | Self::Goto => post,
-            Self::Countries | Self::States | Self::Credits => get,
-            Self::Unknown => true,
-        };
-        if fits { found } else { Self::Unknown }
+    /// The route of a request, aliases included (contract D14), and the task that its path names, as it stands there.
+    pub fn find<'a>(method: &Method, path: &'a str) -> (Self, Option<&'a str>) {
+        let Some(rest) = path.strip_prefix("/v1/") else { return (Self::Unknown, None) };
+        if *method == Method::POST
+            && let Some(endpoint) = endpoint(rest)
+        {
+            return (Self::Answer(endpoint), None);
+        }
+        let (name, task) = split(rest);
+        let found = TABLE.iter().find(|(_, by, template)| by == method && *template == name);
+        found.map_or((Self::Unknown, None), |(route, ..)| (*route, task))
     }
 
     /// Its rate window. An alias shares its route's.
@@ -75,26 +88,55 @@ impl Route {
             Self::States => 3,
             Self::Credits => 4,
             Self::Answer(endpoint) => 8 + endpoint as u8,
+            Self::CreateTask => 16,
+            Self::CreateBatch => 17,
+            Self::Task => 18,
+            Self::CancelTask => 19,
+            Self::Redeliver => 20,
+            Self::Deliveries => 21,
+            Self::Tasks => 22,
+            Self::QueueStatus => 23,
+            Self::ClearQueue => 24,
+            Self::RedeliverFailed => 25,
         })
     }
 
+    /// How it is called.
+    pub fn method(self) -> Method {
+        let row = TABLE.iter().find(|(route, ..)| *route == self);
+        row.map_or(Method::POST, |(_, method, _)| method.clone())
+    }
+
     /// Its name in the log: the template without `/v1/`.
-    pub const fn template(self) -> &'static str {
+    pub fn template(self) -> &'static str {
         match self {
-            Self::Answer(Endpoint::Chatgpt) => "monitor/chatgpt",
-            Self::Answer(Endpoint::Gemini) => "monitor/gemini",
-            Self::Answer(Endpoint::Copilot) => "monitor/copilot",
-            Self::Answer(Endpoint::Perplexity) => "monitor/perplexity",
-            Self::Answer(Endpoint::Grok) => "monitor/grok",
-            Self::Answer(Endpoint::Aimode) => "monitor/aimode",
-            Self::Answer(Endpoint::Google) => "monitor/google",
-            Self::Answer(Endpoint::GoogleNews) => "monitor/google/news",
-            Self::Goto => "monitor/google/goto",
-            Self::Countries => "countries",
-            Self::States => "states",
-            Self::Credits => "credits",
-            Self::Unknown => "unknown",
+            Self::Answer(endpoint) => endpoint.route(),
+            _ => TABLE.iter().find(|(route, ..)| *route == self).map_or("unknown", |(.., template)| template),
         }
+    }
+}
+
+fn endpoint(path: &str) -> Option<Endpoint> {
+    let name = path.strip_prefix("monitor/")?;
+    if name == "google-news" {
+        return Some(Endpoint::GoogleNews);
+    }
+    Endpoint::ALL.into_iter().find(|endpoint| endpoint.name() == name)
+}
+
+/// The template that a path without `/v1/` fits, and what stands in the place of `{id}`.
+fn split(path: &str) -> (&str, Option<&str>) {
+    let tasks = path.strip_prefix("async/task/").or_else(|| path.strip_prefix("task/"));
+    let Some(rest) = tasks.or_else(|| path.strip_prefix("tasks/")) else {
+        return (if path == "task" { "async/task" } else { path }, None);
+    };
+    match rest.split_once('/') {
+        None if rest.is_empty() => (path, None),
+        None if rest == "batch" && !path.starts_with("tasks/") => ("async/task/batch", None),
+        None => ("async/task/{id}", Some(rest)),
+        Some((id, "redeliver")) if !id.is_empty() => ("async/task/{id}/redeliver", Some(id)),
+        Some((id, "deliveries")) if !id.is_empty() => ("async/task/{id}/deliveries", Some(id)),
+        Some(_) => (path, None),
     }
 }
 
@@ -102,14 +144,17 @@ impl Route {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(method: Method, path: &str, route: Route, task: Option<&str>) {
+        assert_eq!(Route::find(&method, path), (route, task), "{method} {path}");
+    }
+
     #[test]
     fn every_route_is_found_by_its_template_and_has_its_own_window() {
         let mut windows = vec![Route::Unknown.window()];
-        for route in Route::ALL {
+        for route in Route::all() {
             let path = format!("/v1/{}", route.template());
-            let method =
-                if matches!(route, Route::Answer(_) | Route::Goto) { Method::POST } else { Method::GET };
-            assert_eq!(Route::find(&method, &path), route);
+            assert_eq!(Route::find(&route.method(), &path).0, route);
             assert!(!windows.contains(&route.window()), "{path}");
             windows.push(route.window());
         }
@@ -117,16 +162,24 @@ mod tests {
 
     #[test]
     fn a_wrong_method_and_an_unknown_path_share_a_window() {
-        assert_eq!(Route::find(&Method::GET, "/v1/monitor/chatgpt"), Route::Unknown);
-        assert_eq!(Route::find(&Method::POST, "/v1/nothing"), Route::Unknown);
-        assert_eq!(Route::find(&Method::POST, "/v1/monitor/aioverview"), Route::Unknown);
+        check(Method::GET, "/v1/monitor/chatgpt", Route::Unknown, None);
+        check(Method::POST, "/v1/nothing", Route::Unknown, None);
+        check(Method::POST, "/v1/monitor/aioverview", Route::Unknown, None);
+        check(Method::PUT, "/v1/async/task", Route::Unknown, None);
+        check(Method::GET, "/v1/async/task/", Route::Unknown, None);
+        check(Method::GET, "/v1/async/task/a/b", Route::Unknown, None);
+        check(Method::POST, "/v1/async/task//redeliver", Route::Unknown, None);
     }
 
     #[test]
     fn an_alias_is_its_route() {
-        assert_eq!(
-            Route::find(&Method::POST, "/v1/monitor/google-news"),
-            Route::Answer(Endpoint::GoogleNews)
-        );
+        check(Method::POST, "/v1/monitor/google-news", Route::Answer(Endpoint::GoogleNews), None);
+        check(Method::POST, "/v1/task", Route::CreateTask, None);
+        check(Method::POST, "/v1/task/batch", Route::CreateBatch, None);
+        for path in ["/v1/async/task/7f", "/v1/task/7f", "/v1/tasks/7f"] {
+            check(Method::GET, path, Route::Task, Some("7f"));
+        }
+        check(Method::DELETE, "/v1/async/task/7f", Route::CancelTask, Some("7f"));
+        check(Method::POST, "/v1/async/task/7f/redeliver", Route::Redeliver, Some("7f"));
     }
 }

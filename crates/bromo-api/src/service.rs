@@ -15,7 +15,7 @@ use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::{self, Body, Success};
 use crate::route::Route;
-use crate::routes::{answers, goto, reference};
+use crate::routes::{answers, goto, reference, tasks, webhooks};
 use crate::{Api, caller};
 
 impl Api {
@@ -62,17 +62,29 @@ impl Api {
     async fn handle(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Result<Success, Failure> {
         let (head, body) = request.into_parts();
         let mut caller = caller::authenticate(&self.engine, &head.headers).await?;
-        let route = Route::find(&head.method, head.uri.path());
+        let (route, task) = Route::find(&head.method, head.uri.path());
         exchange.identify(self.engine.log(), &caller, route);
         match route {
             Route::Answer(endpoint) => answers::post(self, exchange, caller, endpoint, body).await,
             Route::Goto => goto::post(self, exchange, caller, body).await,
+            Route::CreateTask => tasks::create(self, exchange, caller, body).await,
+            Route::CreateBatch => tasks::create_batch(self, exchange, caller, body).await,
+            Route::RedeliverFailed => webhooks::redeliver_failed(self, exchange, caller, body).await,
             _ => {
-                exchange.decide(&self.engine, &mut caller, route, None).await?;
-                match (route, &exchange.standing) {
-                    (Route::Countries, _) => reference::countries(head.uri.query()),
-                    (Route::States, _) => reference::states(head.uri.query()),
-                    (Route::Credits, Some(standing)) => Ok(reference::credits(&caller, standing)),
+                let standing = exchange.count(&self.engine, &mut caller, route).await?;
+                let (account, query, task) =
+                    (caller.facts.account, head.uri.query(), task.unwrap_or_default());
+                match route {
+                    Route::Countries => reference::countries(query),
+                    Route::States => reference::states(query),
+                    Route::Credits => Ok(reference::credits(&caller, &standing)),
+                    Route::Task => tasks::show(self, &standing, account, task).await,
+                    Route::CancelTask => tasks::cancel(self, &standing, account, task).await,
+                    Route::Tasks => tasks::list(self, account, query).await,
+                    Route::QueueStatus => tasks::status(self, &standing, account).await,
+                    Route::ClearQueue => tasks::clear(self, account).await,
+                    Route::Deliveries => webhooks::list(self, account, task).await,
+                    Route::Redeliver => webhooks::redeliver(self, account, task).await,
                     _ => Err(Failure::no_route(head.uri.path())),
                 }
             }

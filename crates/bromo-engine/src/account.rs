@@ -8,6 +8,7 @@ use bromo_rules::account::{Account, Change, Key};
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::key::{ApiKey, KeyKind};
+use bromo_rules::webhook::WebhookSecret;
 use bromo_store::StoreError;
 
 use crate::Engine;
@@ -41,20 +42,33 @@ pub enum AccountError {
     Random(#[from] RandomError),
 }
 
+/// An account that was just made, with all that is shown once.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// The account.
+    pub account: Account,
+    /// Its first key.
+    pub key: ApiKey,
+    /// What its deliveries are signed with.
+    pub webhook_secret: WebhookSecret,
+}
+
 impl Engine {
-    /// Makes an account with its first live key. The key is shown here and never again.
+    /// Makes an account with its first live key and its webhook secret. Both are shown here and never again.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was made.
-    pub async fn create_account(&self, name: &str, plan: &str) -> Result<(Account, ApiKey), AccountError> {
+    pub async fn create_account(&self, name: &str, plan: &str) -> Result<NewAccount, AccountError> {
         let name = check_name(name)?;
         let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
         let id = AccountId::from_random(u64::from_le_bytes(random::secret()?));
         let (account, opening) = Account::open(id, name, plan, self.parts.clock.now());
         let (key, secret) = self.new_key(id, KeyKind::Live, None)?;
-        self.parts.store.create_account(&account, &opening, &key).await?;
+        let webhook_secret = WebhookSecret::new(random::secret()?);
+        let sealed = self.sealed(id, &webhook_secret.clone().into())?;
+        self.parts.store.create_account(&account, &opening, &key, Some(&sealed)).await?;
         self.parts.admission.announce(self.parts.facts(&account)).await?;
-        Ok((account, secret))
+        Ok(NewAccount { account, key: secret, webhook_secret })
     }
 
     /// The account of this id or name.

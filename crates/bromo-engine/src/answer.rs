@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bromo_admission::Permit;
 use bromo_providers::ProviderError;
 use bromo_providers::catalog::Line;
+use bromo_rules::answer::Answer;
 use bromo_rules::credit::{Credits, Price, Way};
 use bromo_rules::key::KeyKind;
 use bromo_rules::question::Question;
@@ -15,7 +16,7 @@ use crate::call::{CallError, call};
 use crate::page::PageError;
 use crate::result::{Pages, ResultObject};
 use crate::settle::SettleError;
-use crate::{Caller, Engine, Record, render};
+use crate::{Engine, Record, render};
 
 /// An answer that is paid for.
 #[derive(Debug)]
@@ -113,31 +114,46 @@ impl Engine {
         if line.endpoint.is_some() {
             self.took(question.endpoint, started.elapsed()); // Scripted answers say nothing of a provider.
         }
-        let mut pages = Pages::default();
-        if question.include.html {
-            pages.html = Some(self.put_page(render::page(question, &answer)).await?);
-        }
-        let result = ResultObject { question, answer: &answer, pages: &pages }.to_json();
-        Ok((result, price.charge(clusters(&answer))))
+        Ok(rendered(self, question, &answer, price).await?)
     }
 
-    /// Who answers this question for this caller, and at what price. Test keys are answered by the
+    /// Who answers this question for a key of this kind, and at what price. Test keys are answered by the
     /// sandbox at price 0.
     ///
     /// # Errors
     /// [`ProviderError::Unavailable`], naming the missing setting, where the endpoint has no provider.
-    pub fn line(&self, caller: &Caller, question: &Question) -> Result<(Arc<Line>, Price), ProviderError> {
-        match caller.kind {
+    pub fn line(
+        &self,
+        kind: KeyKind,
+        question: &Question,
+        way: Way,
+    ) -> Result<(Arc<Line>, Price), ProviderError> {
+        match kind {
             KeyKind::Test => Ok((Arc::clone(self.parts.catalog.sandbox()), Price::FREE)),
             KeyKind::Live => {
                 let line = self.parts.catalog.line(question.endpoint)?;
-                Ok((Arc::clone(line), self.parts.prices.of(question, Way::Now)))
+                Ok((Arc::clone(line), self.parts.prices.of(question, way)))
             }
         }
     }
 }
 
+/// Keeps the page that was asked for, and writes the result object, with what it costs.
+pub(crate) async fn rendered(
+    engine: &Engine,
+    question: &Question,
+    answer: &Answer,
+    price: Price,
+) -> Result<(Vec<u8>, Credits), PageError> {
+    let mut pages = Pages::default();
+    if question.include.html {
+        pages.html = Some(engine.put_page(render::page(question, answer)).await?);
+    }
+    let result = ResultObject { question, answer, pages: &pages }.to_json();
+    Ok((result, price.charge(clusters(answer))))
+}
+
 /// Product clusters that came back: AI Mode charges for each.
-fn clusters(answer: &bromo_rules::answer::Answer) -> usize {
+fn clusters(answer: &Answer) -> usize {
     answer.extra.get("productResults").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }

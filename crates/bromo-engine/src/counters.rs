@@ -58,3 +58,28 @@ impl Counters {
         .count();
     }
 }
+
+/// Counters of tasks and deliveries.
+#[derive(Debug, Default)]
+pub struct LaterCounters {
+    /// Tasks accepted.
+    pub submitted: Counter,
+    /// Tasks completed.
+    pub completed: Counter,
+    /// Tasks failed, the cancelled ones included.
+    pub failed: Counter,
+    /// Attempts that failed and are made again.
+    pub retried: Counter,
+    /// Attempts that a shutdown cut and handed back.
+    pub handed_back: Counter,
+    /// Attempts whose end was refused because another has the task. Must stay 0 on one node.
+    pub lost: Counter,
+    /// Deliveries that a receiver took.
+    pub delivered: Counter,
+    /// Delivery attempts that failed.
+    pub delivery_failed: Counter,
+    /// Deliveries given up.
+    pub given_up: Counter,
+    /// Deliveries refused by the egress guard.
+    pub forbidden: Counter,
+}

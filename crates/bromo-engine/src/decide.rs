@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bromo_admission::{AdmissionError, Ask, Decision, Denial, Permit, RouteIndex, Want};
-use bromo_rules::account::Change;
+use bromo_rules::account::{Account, Change};
 use bromo_rules::credit::Price;
 use bromo_rules::endpoint::Endpoint;
+use bromo_rules::id::AccountId;
 use bromo_rules::key::KeyKind;
 use bromo_rules::standing::Standing;
 use bromo_store::StoreError;
 
-use crate::{Caller, Engine};
+use crate::{Caller, Engine, Parts};
 
 /// An account that changes more often than this during one decision is given up on.
 const STALE_MAX: u32 = 8;
@@ -96,12 +97,7 @@ impl Engine {
     }
 
     async fn start_cycle(&self, caller: &mut Arc<Caller>) -> Result<(), DecideError> {
-        let account = caller.facts.account;
-        let held = self.parts.admission.held(account).await?;
-        let (plans, now) = (&self.parts.plans, self.parts.clock.now());
-        let account =
-            self.parts.store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
-        self.parts.admission.announce(self.parts.facts(&account)).await?;
+        self.parts.start_cycle(caller.facts.account).await?;
         self.refresh(caller).await
     }
 
@@ -111,9 +107,14 @@ impl Engine {
     }
 
     fn usual(&self, caller: &Caller, endpoint: Endpoint) -> Duration {
-        if caller.kind == KeyKind::Test {
-            return Duration::ZERO; // The sandbox answers when its script says, mostly at once.
+        match caller.kind {
+            KeyKind::Test => Duration::ZERO, // The sandbox answers when its script says, mostly at once.
+            KeyKind::Live => self.usually(endpoint),
         }
+    }
+
+    /// How long an endpoint's answers took lately.
+    pub(crate) fn usually(&self, endpoint: Endpoint) -> Duration {
         Duration::from_millis(self.usual_ms[endpoint.index()].load(Ordering::Relaxed))
     }
 
@@ -123,5 +124,21 @@ impl Engine {
         let (old, took) =
             (usual.load(Ordering::Relaxed), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         usual.store(old - old / 8 + took / 8, Ordering::Relaxed);
+    }
+}
+
+impl Parts {
+    /// The account as it is now, its cycle begun.
+    pub(crate) async fn current(&self, id: AccountId) -> Result<Account, DecideError> {
+        let account = self.store.lookup_account(id).await?.ok_or(StoreError::Missing { what: "account" })?;
+        if account.cycle.is_over(self.clock.now()) { self.start_cycle(id).await } else { Ok(account) }
+    }
+
+    async fn start_cycle(&self, id: AccountId) -> Result<Account, DecideError> {
+        let held = self.admission.held(id).await?;
+        let change = Change::StartCycle { held };
+        let account = self.store.change_account(id, &change, &self.plans, self.clock.now()).await?;
+        self.admission.announce(self.facts(&account)).await?;
+        Ok(account)
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! now:    caller -> admission (rate, credit hold, slot) -> provider -> charge -> answer -> log line
+//! later:  caller -> store(task)      ... answered at once
+//!         scheduler -> admission (credit hold, slot) -> provider -> store(result + charge + delivery)
+//!         delivery -> sign -> customer's URL -> store(attempt)
 //! ```
 
 pub mod account;
@@ -11,12 +14,20 @@ mod call;
 pub mod caller;
 pub mod counters;
 mod decide;
+pub mod delivery;
+pub mod expire;
+mod later;
 pub mod log;
 pub mod page;
 mod random;
 mod render;
 pub mod result;
+pub mod scheduler;
+pub mod seal;
 pub mod settle;
+pub mod task;
+pub mod webhook;
+mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,6 +39,7 @@ use bromo_rules::credit::Prices;
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::id::RequestId;
 use bromo_rules::plan::PlanTable;
+use bromo_rules::retry::Attempts;
 use bromo_rules::time::Clock;
 use bromo_rules::window::Limit;
 use bromo_store::Store;
@@ -36,6 +48,8 @@ use tokio_util::task::TaskTracker;
 pub use call::CallError;
 pub use caller::Caller;
 pub use decide::{DecideError, Decided};
+pub use delivery::WebhookSettings;
+pub use later::Later;
 pub use log::{LogQueue, Record};
 
 use crate::caller::Callers;
@@ -52,6 +66,25 @@ pub struct Settings {
     pub page_ttl: Duration,
     /// What links in answers begin with.
     pub public_url: String,
+    /// The later way.
+    pub tasks: TaskSettings,
+    /// How ends of tasks are told.
+    pub webhooks: WebhookSettings,
+}
+
+/// Numbers of the later way.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// Tasks that an account may have waiting.
+    pub queued_max: u64,
+    /// Attempts at once on this node.
+    pub running_max: usize,
+    /// The schedule of attempts.
+    pub attempts: Attempts,
+    /// One attempt is answered or given up within this time.
+    pub deadline: Duration,
+    /// How long an ended task is kept.
+    pub keep: Duration,
 }
 
 /// What an engine is made of; nothing is global.
@@ -72,7 +105,9 @@ pub struct Parts {
     pub log: Arc<LogQueue>,
     /// Numbers.
     pub settings: Settings,
-    /// Counts the tasks that shutdown waits for.
+    /// Seals webhook secrets.
+    pub seal: seal::Seal,
+    /// Counts the work that shutdown waits for.
     pub tracker: TaskTracker,
 }
 
@@ -81,6 +116,9 @@ pub struct Engine {
     parts: Arc<Parts>,
     callers: Callers,
     counters: Arc<Counters>,
+    pub(crate) later: Arc<Later>,
+    /// Claims and attempts of tasks, and deliveries.
+    pub(crate) workers: TaskTracker,
     /// How long an endpoint's answers took lately, in milliseconds: a moving average.
     usual_ms: [AtomicU64; Endpoint::ALL.len()],
 }
@@ -91,11 +129,15 @@ const USUAL_AT_FIRST: Duration = Duration::from_secs(5);
 impl Engine {
     /// An engine of these parts.
     pub fn new(parts: Parts) -> Self {
+        let workers = TaskTracker::new();
+        workers.close(); // Whoever waits for it waits until it is empty; it takes more all the same.
         let usual = u64::try_from(USUAL_AT_FIRST.as_millis()).unwrap_or(u64::MAX);
         Self {
             parts: Arc::new(parts),
             callers: Callers::default(),
             counters: Arc::default(),
+            later: Arc::default(),
+            workers,
             usual_ms: std::array::from_fn(|_| AtomicU64::new(usual)),
         }
     }
@@ -125,11 +167,6 @@ impl Engine {
         &*self.parts.store
     }
 
-    /// What stays on disk, for a task of its own.
-    pub fn shared_store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.parts.store)
-    }
-
     /// The clock, for a task of its own.
     pub fn shared_clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.parts.clock)
@@ -148,6 +185,16 @@ impl Engine {
     /// Where log lines go.
     pub fn log(&self) -> &Arc<LogQueue> {
         &self.parts.log
+    }
+
+    /// What the later way shares and counts.
+    pub fn later(&self) -> &Later {
+        &self.later
+    }
+
+    /// Claims and attempts of tasks, and deliveries: shutdown waits for them.
+    pub fn workers(&self) -> &TaskTracker {
+        &self.workers
     }
 
     /// What happened so far.

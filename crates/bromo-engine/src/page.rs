@@ -1,20 +1,10 @@
-//! Stored answer pages (`include.html`): put before the charge, kept for 24 h, deleted in the background.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Stored answer pages (`include.html`): put before the charge, kept for 24 h.
 
 use bromo_rules::id::RequestId;
-use bromo_rules::time::Clock;
-use bromo_store::{Store, StoreError};
-use tokio_util::sync::CancellationToken;
+use bromo_store::StoreError;
 
 use crate::Engine;
 use crate::random::{self, RandomError};
-
-/// How often expired pages are looked for.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
-/// Pages deleted in one transaction.
-const EXPIRE_BATCH: u32 = 500;
 
 /// Why a page was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -43,25 +33,5 @@ impl Engine {
     /// [`StoreError::Unavailable`].
     pub async fn page(&self, id: RequestId) -> Result<Option<String>, StoreError> {
         self.parts.store.lookup_page(id, self.parts.clock.now()).await
-    }
-}
-
-/// Deletes expired pages until `stop`.
-pub async fn expire(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(EXPIRE_EVERY) => {}
-            () = stop.cancelled() => return,
-        }
-        loop {
-            match store.expire_pages(clock.now(), EXPIRE_BATCH).await {
-                Ok(EXPIRE_BATCH..) => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::error!(%error, "failed to delete expired pages");
-                    break;
-                }
-            }
-        }
     }
 }

@@ -8,6 +8,11 @@ pub(crate) fn fast() -> [u8; 10] {
     bytes
 }
 
+/// Bits that need only be spread: for jitter.
+pub(crate) fn bits() -> u64 {
+    fastrand::u64(..)
+}
+
 /// The operating system gave no randomness.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system gave no randomness: {0}")]

@@ -124,6 +124,11 @@ impl Breaker {
         matches!(self.state, State::Closed { .. })
     }
 
+    /// Whether it knows nothing that a new one would not.
+    pub const fn is_spotless(&self) -> bool {
+        matches!(self.state, State::Closed { failures: 0 })
+    }
+
     /// Takes a leave back with what the call learned. A leave from before the last change says nothing.
     pub fn settle(&mut self, leave: Leave, verdict: Verdict, now: Timestamp) {
         if leave.epoch != self.epoch {

@@ -81,9 +81,16 @@ impl Line {
         outcome
     }
 
-    /// Whether an attempt made now would neither wait nor be turned away: for the scheduler.
-    pub fn has_room(&self, now: Timestamp) -> bool {
-        self.gate.has_room() && self.breaker().lets_through(now)
+    /// Attempts that would neither wait nor be turned away if they were made now: for the scheduler. An open circuit
+    /// lets one through once its time has come.
+    pub fn room(&self, now: Timestamp) -> usize {
+        let breaker = self.breaker();
+        let lets_through = match (breaker.lets_through(now), breaker.is_closed()) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => usize::MAX,
+        };
+        self.gate.room().min(lets_through)
     }
 
     /// Whether the breaker is closed: for metrics and health.

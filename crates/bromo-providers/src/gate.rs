@@ -63,9 +63,9 @@ impl Gate {
         }
     }
 
-    /// Whether a call that came now would be let in at once.
-    pub fn has_room(&self) -> bool {
-        self.places.as_ref().is_none_or(|places| places.available_permits() > 0)
+    /// Calls that would be let in at once if they came now.
+    pub fn room(&self) -> usize {
+        self.places.as_ref().map_or(usize::MAX, Semaphore::available_permits)
     }
 
     /// Calls in the line.
@@ -113,7 +113,7 @@ mod tests {
     async fn those_who_wait_come_in_by_the_order_of_arrival() {
         let gate = Gate::new(1, 2);
         let inside = gate.enter(soon()).await.unwrap();
-        assert!(!gate.has_room());
+        assert_eq!(gate.room(), 0);
         let (mut first, mut second) = (pin!(gate.enter(soon())), pin!(gate.enter(soon())));
         assert!(poll(first.as_mut()).is_pending());
         assert!(poll(second.as_mut()).is_pending());
@@ -154,6 +154,6 @@ mod tests {
         let gate = Gate::open();
         let passes: Vec<_> = (0..10_000).filter_map(|_| gate.try_enter()).collect();
         assert_eq!(passes.len(), 10_000);
-        assert!(gate.has_room());
+        assert!(gate.room() > 0);
     }
 }

@@ -57,6 +57,20 @@ impl Endpoint {
         }
     }
 
+    /// Its route: the path without `/v1/`. The name of its requests and attempts in the log.
+    pub const fn route(self) -> &'static str {
+        match self {
+            Self::Chatgpt => "monitor/chatgpt",
+            Self::Gemini => "monitor/gemini",
+            Self::Copilot => "monitor/copilot",
+            Self::Perplexity => "monitor/perplexity",
+            Self::Grok => "monitor/grok",
+            Self::Aimode => "monitor/aimode",
+            Self::Google => "monitor/google",
+            Self::GoogleNews => "monitor/google/news",
+        }
+    }
+
     /// The `taskType` of a task (contract section 6.1).
     pub const fn task_type(self) -> &'static str {
         match self {

@@ -7,11 +7,16 @@
 
 mod result;
 mod shape;
+mod task;
 
 use serde_json::{Map, Value, json};
 
 pub use self::result::result;
 use self::shape::{list, object};
+pub use self::task::{
+    batch_answer, batch_request, cleared, deliveries, queue_status, redeliver_request, redelivered,
+    redelivered_failed, task, task_accepted, task_request, task_status, task_type, tasks,
+};
 use crate::country;
 use crate::endpoint::Endpoint;
 use crate::goto;

@@ -9,6 +9,10 @@ use crate::time::Timestamp;
 /// Names one task. It is also the key of the task's charge and the id of its delivery, so that neither can double.
 pub type TaskId = RequestId;
 
+/// Tasks in one batch, unless configured.
+pub const BATCH_TASKS_MAX: usize = 500;
+/// Tasks that an account may have waiting, unless configured.
+pub const QUEUED_TASKS_MAX: u64 = 100_000;
 /// Characters that an idempotency key may have.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// Bytes that a webhook's address may have.

@@ -1,6 +1,7 @@
 //! Instants, and the clock that hands them out. Nothing here reads one.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -47,6 +48,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that is no instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant in ISO 8601, such as 2026-10-07T09:15:00Z")]
+pub struct TimestampError;
+
+/// ISO 8601 with an offset.
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let instant = text.parse::<jiff::Timestamp>().map_err(|_| TimestampError)?;
+        Ok(Self(instant.as_millisecond()))
+    }
+}
+
 /// Where the time comes from. The program has one clock; tests hold theirs in hand.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present instant. Within a process it never steps back.
@@ -88,6 +104,14 @@ mod tests {
     fn an_instant_prints_as_utc_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_760_000_000_007).to_string(), "2025-10-09T08:53:20.007Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn an_instant_reads_back_what_it_prints() {
+        let instant = Timestamp::from_millis(1_760_000_000_007);
+        assert_eq!(instant.to_string().parse(), Ok(instant));
+        assert_eq!("2025-10-09T10:53:20.007+02:00".parse(), Ok(instant));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(TimestampError));
     }
 
     #[test]

@@ -9,13 +9,17 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bromo_engine::{TaskSettings, WebhookSettings};
 use bromo_providers::breaker::BreakerRules;
 use bromo_providers::gate;
 use bromo_providers::secret::Secret;
 use bromo_rules::credit::{Credits, Prices};
+use bromo_rules::egress::{Egress, Network};
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::plan::{Plan, PlanTable};
 use bromo_rules::retry::Attempts;
+use bromo_rules::task::{BATCH_TASKS_MAX, QUEUED_TASKS_MAX};
+use bromo_rules::webhook::Schedule;
 use toml::{Table, Value};
 
 use self::section::{Faults, Section};
@@ -45,6 +49,16 @@ pub struct Config {
     pub breaker: BreakerRules,
     /// Per key and endpoint.
     pub requests_per_second: u32,
+    /// Tasks in one batch.
+    pub batch_tasks_max: usize,
+    /// The later way.
+    pub tasks: TaskSettings,
+    /// How ends of tasks are told.
+    pub webhooks: WebhookSettings,
+    /// Which addresses webhooks may have.
+    pub egress: Egress,
+    /// Holds the key that seals webhook secrets.
+    pub seal_key_file: PathBuf,
     /// Who answers, by [`Endpoint::index`].
     pub endpoints: [Option<EndpointConfig>; Endpoint::ALL.len()],
     /// The model in this process.
@@ -87,6 +101,8 @@ pub struct ApiConfig {
     pub public_url: Option<String>,
     /// One body.
     pub body_bytes_max: usize,
+    /// The body of a batch.
+    pub batch_bytes_max: usize,
     /// All bodies.
     pub bodies_bytes_max: usize,
     /// Stored pages.
@@ -228,7 +244,6 @@ fn overlay(table: &mut Table, path: &str, value: &str, faults: &Faults) {
 }
 
 fn read(mut root: Section<'_>, env: &BTreeMap<String, String>) -> Config {
-    let defaults = Attempts::default();
     let listen = listen(root.section("listen"));
     let data = root.section("store").parsed("url", "./bromo-data".into(), |url| {
         let folder = url.strip_prefix("sqlite://").filter(|folder| !folder.is_empty());
@@ -241,19 +256,18 @@ fn read(mut root: Section<'_>, env: &BTreeMap<String, String>) -> Config {
         root.section("admin").text("token_file").unwrap_or_else(|| "bromo-data/admin-token".to_owned());
     let mut answers = root.section("answers");
     let answer_deadline = answers.millis("deadline_ms", Duration::from_secs(290));
-    let attempts = Attempts {
-        max: in_u8(answers.number("attempts_max", defaults.max.into(), 1..=20)),
-        first_wait: answers.millis("first_wait_ms", defaults.first_wait),
-        wait_max: answers.millis("wait_max_ms", defaults.wait_max),
-    };
+    let attempts = attempts(&mut answers, Attempts::default());
     drop(answers);
-    let mut breaker = root.section("breaker");
-    let breaker = BreakerRules {
-        failures_max: NonZeroU32::new(in_u32(breaker.number("failures_max", 10, 0..=1_000_000))),
-        open_for: breaker.millis("open_ms", Duration::from_secs(10)),
-    };
-    let requests_per_second =
-        in_u32(root.section("limits").number("requests_per_second", 1000, 1..=u32::MAX.into()));
+    let breaker = breaker(&mut root.section("breaker"), Duration::from_secs(10));
+    let mut limits = root.section("limits");
+    let requests_per_second = in_u32(limits.number("requests_per_second", 1000, 1..=u32::MAX.into()));
+    let queued_max =
+        in_u64(limits.number("queued_tasks_max", QUEUED_TASKS_MAX.cast_signed(), 1..=1_000_000_000));
+    let batch_tasks_max = in_usize(limits.number("batch_tasks_max", in_i64(BATCH_TASKS_MAX), 1..=10_000));
+    drop(limits);
+    let tasks = tasks(root.section("tasks"), queued_max);
+    let (webhooks, egress, seal_key_file) = webhooks(root.section("webhooks"));
+    let seal_key_file = seal_key_file.unwrap_or_else(|| data.join("seal-key"));
     let endpoints = endpoints(root.section("endpoints"), env);
     let mut providers = root.section("providers");
     let embedded = embedded(providers.section("embedded"));
@@ -273,6 +287,11 @@ fn read(mut root: Section<'_>, env: &BTreeMap<String, String>) -> Config {
         attempts,
         breaker,
         requests_per_second,
+        batch_tasks_max,
+        tasks,
+        webhooks,
+        egress,
+        seal_key_file,
         endpoints,
         embedded,
         goto_base,
@@ -281,6 +300,63 @@ fn read(mut root: Section<'_>, env: &BTreeMap<String, String>) -> Config {
         logs,
         telemetry,
     }
+}
+
+fn attempts(section: &mut Section<'_>, defaults: Attempts) -> Attempts {
+    Attempts {
+        max: in_u8(section.number("attempts_max", defaults.max.into(), 1..=20)),
+        first_wait: section.millis("first_wait_ms", defaults.first_wait),
+        wait_max: section.millis("wait_max_ms", defaults.wait_max),
+    }
+}
+
+fn breaker(section: &mut Section<'_>, open_for: Duration) -> BreakerRules {
+    BreakerRules {
+        failures_max: NonZeroU32::new(in_u32(section.number("failures_max", 10, 0..=1_000_000))),
+        open_for: section.millis("open_ms", open_for),
+    }
+}
+
+fn tasks(mut section: Section<'_>, queued_max: u64) -> TaskSettings {
+    let defaults = Attempts { max: 5, first_wait: Duration::from_secs(2), wait_max: Duration::from_secs(60) };
+    TaskSettings {
+        queued_max,
+        running_max: in_usize(section.number("running_max", 1000, 1..=CALLS_MAX)),
+        attempts: attempts(&mut section, defaults),
+        deadline: section.millis("deadline_ms", Duration::from_secs(600)),
+        keep: Duration::from_secs(in_u64(section.number("keep_s", 86_400, 1..=366 * 86_400))),
+    }
+}
+
+fn webhooks(mut section: Section<'_>) -> (WebhookSettings, Egress, Option<PathBuf>) {
+    let mut places = |key, default| in_usize(section.number(key, default, 1..=CALLS_MAX));
+    let (per_host_max, fresh_max, retry_max) =
+        (places("per_host_max", 32), places("fresh_max", 256), places("retry_max", 64));
+    let defaults = Schedule::default();
+    let waits = section.numbers("schedule_s", 1..=30 * 86_400);
+    let waits = waits.map(|waits| waits.into_iter().map(|s| Duration::from_secs(in_u64(s))).collect());
+    let settings = WebhookSettings {
+        schedule: Schedule { waits: waits.unwrap_or(defaults.waits), ..defaults },
+        timeout: section.millis("timeout_ms", Duration::from_secs(15)),
+        per_host_max,
+        fresh_max,
+        retry_max,
+        pending_max: in_u64(section.number("pending_max", 100_000, 1..=1_000_000_000)),
+        breaker: breaker(&mut section, Duration::from_secs(30)),
+    };
+    let allow = section.texts("allow_networks").unwrap_or_default();
+    let allow = allow.into_iter().filter_map(|text| match text.parse::<Network>() {
+        Ok(network) => Some(network),
+        Err(error) => {
+            section.fault("allow_networks", format_args!("{error}, not {text:?}"));
+            None
+        }
+    });
+    let allow = allow.collect();
+    let ports = section.numbers("ports", 1..=65_535).unwrap_or_default();
+    let ports: Vec<u16> = ports.into_iter().filter_map(|port| u16::try_from(port).ok()).collect();
+    let egress = Egress { allow, ports: Some(ports).filter(|ports| !ports.is_empty()) };
+    (settings, egress, section.text("seal_key_file").map(PathBuf::from))
 }
 
 fn listen(mut section: Section<'_>) -> Listen {
@@ -306,6 +382,7 @@ fn api(mut section: Section<'_>) -> ApiConfig {
         strict: section.flag("strict", false),
         public_url: section.parsed("public_url", None, |text| base_url(text).map(Some)),
         body_bytes_max: in_usize(section.number("body_bytes_max", 1024 * 1024, 1024..=GIB)),
+        batch_bytes_max: in_usize(section.number("batch_bytes_max", 20 * 1024 * 1024, 1024..=GIB)),
         bodies_bytes_max: in_usize(section.number("bodies_bytes_max", 256 * 1024 * 1024, 1024..=64 * GIB)),
         page_ttl: Duration::from_secs(in_u64(section.number("page_ttl_s", 86_400, 1..=366 * 86_400))),
     }
@@ -477,6 +554,9 @@ fn in_u32(number: i64) -> u32 {
 fn in_u64(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+fn in_i64(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
 fn in_usize(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
@@ -529,6 +609,21 @@ mod tests {
         assert!(load(text, &[]).unwrap_err().0[0].contains("the variable K is not set"));
         let config = load(text, &[("K", "sesame")]).unwrap();
         assert!(config.endpoints[0].is_some() && !format!("{config:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn lists_are_checked_item_by_item() {
+        let text =
+            "[webhooks]\nallow_networks = [\"10.0.0.0/8\", \"ten\"]\nports = [443, 70000]\nschedule_s = 3\n";
+        let ConfigError(faults) = load(text, &[]).unwrap_err();
+        let all = faults.join("\n");
+        for expected in [
+            "webhooks.allow_networks: ",
+            "webhooks.ports[1]: must be 1 to 65535",
+            "webhooks.schedule_s: must be a list",
+        ] {
+            assert!(all.contains(expected), "{expected} in\n{all}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod catalog;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod later;
 mod listener;
 mod metrics;
 mod secret_file;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use bromo_admission::Local;
 use bromo_api::{Api, BodyBudget, BodyLimits};
+use bromo_engine::seal::Seal;
 use bromo_engine::{Engine, LogQueue, Parts, Settings};
 use bromo_providers::client::Target;
 use bromo_providers::gate::Gate;
@@ -39,7 +41,8 @@ pub struct Running {
     /// What answers them.
     pub engine: Arc<Engine>,
     stop: CancellationToken,
-    api_threads: Vec<JoinHandle<()>>,
+    /// Those that serve the API, run tasks and send deliveries.
+    threads: Vec<JoinHandle<()>>,
     background_stop: CancellationToken,
     background: Option<JoinHandle<()>>,
 }
@@ -51,6 +54,7 @@ pub struct Running {
 /// account is on has left the table.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let token = secret_file::admin_token(&config.token_file)?;
+    let seal_key = secret_file::seal_key(&config.seal_key_file)?;
     let store: Arc<dyn Store> = Arc::new(
         bromo_store::open_sqlite(&config.data)
             .with_context(|| format!("cannot open {}", config.data.display()))?,
@@ -76,21 +80,29 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
             answer_deadline: config.answer_deadline,
             rate: Limit { requests: config.requests_per_second },
             page_ttl: config.api.page_ttl,
+            tasks: config.tasks.clone(),
+            webhooks: config.webhooks.clone(),
             public_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api_address}")),
         },
+        seal: Seal::new(&seal_key),
         tracker: tracker.clone(),
     }));
+    let body_budget = Arc::new(BodyBudget::new(config.api.bodies_bytes_max));
+    let body_limits = |bytes_max| BodyLimits {
+        bytes_max,
+        timeout: config.listen.body_timeout,
+        total: Arc::clone(&body_budget),
+    };
     let api = Arc::new(Api {
         engine: Arc::clone(&engine),
         strict: config.api.strict,
-        limits: BodyLimits {
-            bytes_max: config.api.body_bytes_max,
-            timeout: config.listen.body_timeout,
-            total: Arc::new(BodyBudget::new(config.api.bodies_bytes_max)),
-        },
+        limits: body_limits(config.api.body_bytes_max),
+        batch_limits: body_limits(config.api.batch_bytes_max),
+        batch_tasks_max: config.batch_tasks_max,
+        egress: Arc::new(config.egress.clone()),
         goto_base: config.goto_base.clone(),
         goto_gate: Gate::new(GOTO_PARALLEL_MAX, GOTO_LINE_MAX),
-        pages: bromo_api::pages::router(&engine, config.api.strict),
+        pages: bromo_api::pages::router(&engine, config.api.strict, config.batch_tasks_max),
     });
     let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
     let threads = listeners.into_iter().enumerate();
@@ -122,7 +134,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         };
         Ok(std::thread::Builder::new().name(format!("bromo-api-{index}")).spawn(serve)?)
     });
-    let api_threads = api_threads.collect::<anyhow::Result<_>>()?;
+    let mut threads = api_threads.collect::<anyhow::Result<Vec<_>>>()?;
+    threads.extend(later::start(&engine, &config.egress, &stop, config.listen.shutdown)?);
     let background =
         background_thread(background, config, &engine, logs, admin_listener, &token, &background_stop)?;
     tracker.close();
@@ -131,7 +144,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         admin: admin_address,
         engine,
         stop,
-        api_threads,
+        threads,
         background_stop,
         background: Some(background),
     })
@@ -174,8 +187,8 @@ fn background_thread(
     let work = move || {
         runtime.block_on(async {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            let (store, clock) = (engine.shared_store(), engine.shared_clock());
-            tokio::spawn(bromo_engine::page::expire(store, Arc::clone(&clock), stop.clone()));
+            let clock = engine.shared_clock();
+            tokio::spawn(bromo_engine::expire::run(Arc::clone(&engine), stop.clone()));
             tokio::spawn(bromo_engine::log::trim(Arc::clone(&logs), clock, keep, bytes_max, stop.clone()));
             let writer = tokio::spawn(Arc::clone(engine.log()).write(logs, stop.clone()));
             let served = axum::serve(listener, admin).with_graceful_shutdown({
@@ -196,8 +209,8 @@ fn background_thread(
 }
 
 impl Running {
-    /// Ends it: no new connections, running calls end within the shutdown deadline, then the log is
-    /// written. Returns at once; [`Running::wait`] waits for the end.
+    /// Ends it: no new connections, running calls and attempts end within the shutdown deadline or are cut, then the
+    /// log is written. Returns at once; [`Running::wait`] waits for the end.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -213,7 +226,7 @@ impl Running {
     }
 
     fn join(&mut self) {
-        for thread in self.api_threads.drain(..) {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
         self.background_stop.cancel();

@@ -35,7 +35,7 @@ impl fmt::Debug for Now {
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (engine, counters) = (&self.0, self.0.counters());
+        let (engine, counters, later) = (&self.0, self.0.counters(), &self.0.later().counters);
         slots(engine, &mut encoder)?;
         let mut ends =
             encoder.encode_descriptor("calls", "Calls by how they ended", None, MetricType::Counter)?;
@@ -65,6 +65,11 @@ impl Collector for Now {
             ),
             ("charges_failed", "Charges whose commit failed", counters.charges_failed.get()),
             ("slot_repairs", "Slots freed by a sweep; must stay 0", engine.admission().repairs()),
+            ("tasks_submitted", "Tasks accepted", later.submitted.get()),
+            ("tasks_recovered", "Tasks that a dead process left running", engine.store().recovered()),
+            ("tasks_handed_back", "Attempts that a shutdown cut", later.handed_back.get()),
+            ("task_attempts_retried", "Attempts that failed and are made again", later.retried.get()),
+            ("task_claims_lost", "Ends refused because another has the task", later.lost.get()),
             ("log_lines_written", "Log lines written", engine.log().written.get()),
             ("log_lines_lost", "Log lines lost", engine.log().lost.get()),
         ] {
@@ -79,8 +84,42 @@ impl Collector for Now {
             MetricType::Gauge,
         )?;
         ConstGauge::new(waiting).encode(descriptor)?;
+        tasks(engine, &mut encoder)?;
         lines(engine, &mut encoder)
     }
+}
+
+fn tasks(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let (store, later) = (engine.store(), &engine.later().counters);
+    let (queued, processing) = store.totals();
+    for (name, help, value) in [
+        ("tasks_queued", "Tasks waiting", queued),
+        ("tasks_processing", "Tasks running", processing),
+        ("deliveries_pending", "Deliveries waiting or under way", store.pending()),
+    ] {
+        let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(descriptor)?;
+    }
+    let mut ends =
+        encoder.encode_descriptor("tasks", "Tasks by how they ended", None, MetricType::Counter)?;
+    for (end, counter) in [("completed", &later.completed), ("failed", &later.failed)] {
+        ConstCounter::new(counter.get()).encode(ends.encode_family(&[("end", end)])?)?;
+    }
+    let mut outcomes = encoder.encode_descriptor(
+        "delivery_attempts",
+        "Webhook attempts by outcome",
+        None,
+        MetricType::Counter,
+    )?;
+    for (outcome, counter) in [
+        ("delivered", &later.delivered),
+        ("failed", &later.delivery_failed),
+        ("forbidden", &later.forbidden),
+        ("given_up", &later.given_up),
+    ] {
+        ConstCounter::new(counter.get()).encode(outcomes.encode_family(&[("outcome", outcome)])?)?;
+    }
+    Ok(())
 }
 
 fn slots(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -34,12 +34,32 @@ pub(crate) fn write(path: &Path, secret: &str) -> anyhow::Result<()> {
 
 /// The admin token of the file; made from 32 random bytes where there is none.
 pub(crate) fn admin_token(path: &Path) -> anyhow::Result<String> {
-    if let Some(token) = read(path)?.filter(|token| !token.is_empty()) {
-        return Ok(token);
+    read_or_make(path)
+}
+
+/// The key that seals webhook secrets; made from 32 random bytes where there is none.
+pub(crate) fn seal_key(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let hex = read_or_make(path)?;
+    let mut key = [0; 32];
+    let good = hex.len() == 64 && hex.is_ascii();
+    let bytes = (0..32).map(|index| u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok());
+    for (place, byte) in key.iter_mut().zip(bytes) {
+        match byte.filter(|_| good) {
+            Some(byte) => *place = byte,
+            None => anyhow::bail!("{} holds no key: 64 hexadecimal digits", path.display()),
+        }
+    }
+    Ok(key)
+}
+
+/// The secret of the file; 32 random bytes in hexadecimal where there is none.
+fn read_or_make(path: &Path) -> anyhow::Result<String> {
+    if let Some(secret) = read(path)?.filter(|secret| !secret.is_empty()) {
+        return Ok(secret);
     }
     let mut random = [0u8; 32];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    let token = random.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    write(path, &token)?;
-    Ok(token)
+    let secret = random.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    write(path, &secret)?;
+    Ok(secret)
 }

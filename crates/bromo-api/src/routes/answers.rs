@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bromo_engine::Caller;
 use bromo_engine::answer::Work;
 use bromo_providers::catalog::Line;
-use bromo_rules::credit::Price;
+use bromo_rules::credit::{Price, Way};
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::question::Question;
 use bromo_rules::validate;
@@ -57,8 +57,10 @@ async fn check(api: &Api, caller: &Caller, endpoint: Endpoint, body: Incoming) -
     let whole = body::read(body, &api.limits).await?;
     let question =
         validate::question(endpoint, &whole.bytes, api.strict).map_err(|faults| Failure::invalid(&faults))?;
-    let (line, price) =
-        api.engine.line(caller, &question).map_err(|error| Failure::provider(endpoint, &error))?;
+    let (line, price) = api
+        .engine
+        .line(caller.kind, &question, Way::Now)
+        .map_err(|error| Failure::provider(endpoint, &error))?;
     Ok(Checked { question, price, line })
 }
 

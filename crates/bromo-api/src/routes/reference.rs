@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::problem::Failure;
 use crate::reply::Success;
+use crate::routes::parameter;
 
 /// The codes a model serves; all of them without a model.
 pub(crate) fn countries(query: Option<&str>) -> Result<Success, Failure> {
@@ -40,9 +41,4 @@ pub(crate) fn credits(caller: &Caller, standing: &Standing) -> Success {
         per_cycle: paid.then(|| caller.per_cycle.get()),
         cycle_resets_at: paid.then(|| caller.cycle_ends_at.to_string()),
     })
-}
-
-fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -75,8 +75,12 @@ pub(super) async fn create(
     body: Result<Json<NewAccount>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
     let Json(new) = body?;
-    let (account, key) = admin.engine.create_account(&new.name, &new.plan).await?;
-    Ok(Json(json!({ "account": account.id.to_string(), "key": key.reveal() })))
+    let made = admin.engine.create_account(&new.name, &new.plan).await?;
+    Ok(Json(json!({
+        "account": made.account.id.to_string(),
+        "key": made.key.reveal(),
+        "webhook_secret": made.webhook_secret.reveal(),
+    })))
 }
 
 #[derive(Deserialize)]

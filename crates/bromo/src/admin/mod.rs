@@ -3,6 +3,7 @@
 mod accounts;
 mod fault;
 mod logs;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -38,6 +39,12 @@ pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> R
         .route("/admin/v1/accounts/{account}/grants", post(accounts::grant))
         .route("/admin/v1/accounts/{account}/ledger", get(accounts::ledger))
         .route("/admin/v1/accounts/{account}/keys", get(accounts::list_keys).post(accounts::create_key))
+        .route(
+            "/admin/v1/accounts/{account}/webhook-secret",
+            post(webhooks::rotate).delete(webhooks::disable),
+        )
+        .route("/admin/v1/accounts/{account}/tasks/{task}/deliveries", get(webhooks::deliveries))
+        .route("/admin/v1/accounts/{account}/tasks/{task}/redeliver", post(webhooks::redeliver))
         .route("/admin/v1/keys/{key}", delete(accounts::revoke_key))
         .route("/admin/v1/logs", get(logs::list))
         .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));

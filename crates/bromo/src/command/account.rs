@@ -9,7 +9,7 @@ use super::{Server, print};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make an account and its first key, which is shown once
+    /// Make an account, its first key and its webhook secret, which are shown once
     Create {
         /// 1 to 64 characters; unique
         name: String,
@@ -53,9 +53,10 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
             if server.json {
                 print::line(&made);
             } else {
-                print::line(format_args!("account  {}", print::field(&made, "account")));
-                print::line(format_args!("key      {}", print::field(&made, "key")));
-                print::line("The key is shown once. Keep it.");
+                print::line(format_args!("account         {}", print::field(&made, "account")));
+                print::line(format_args!("key             {}", print::field(&made, "key")));
+                print::line(format_args!("webhook secret  {}", print::field(&made, "webhook_secret")));
+                print::line("Key and secret are shown once. Keep them.");
             }
         }
         Command::SetPlan { account, plan, next_cycle, server } => {

@@ -21,6 +21,8 @@ copilot = { provider = "embedded" }
 perplexity = { provider = "embedded" }
 grok = { provider = "embedded" }
 aimode = { provider = "embedded" }
+[webhooks]
+allow_networks = ["127.0.0.0/8", "::1/128"]
 [telemetry]
 level = "warn"
 "#;
@@ -72,7 +74,7 @@ async fn demo_key(running: &Running, config: &Config) -> anyhow::Result<String> 
         return Ok(key);
     }
     let key = match engine.create_account(ACCOUNT, PLAN).await {
-        Ok((_, key)) => key,
+        Ok(made) => made.key,
         Err(bromo_engine::account::AccountError::Store(StoreError::Conflict { .. })) => {
             let account = engine.find_account(ACCOUNT).await?;
             engine.create_key(account.id, bromo_rules::key::KeyKind::Live, Some("demo")).await?.1

@@ -10,6 +10,7 @@ mod openapi;
 mod plans;
 mod print;
 mod serve;
+mod webhook_secret;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ enum Command {
     /// Make and revoke keys of a running server
     #[command(subcommand)]
     Key(key::Command),
+    /// Rotate and disable webhook secrets of a running server
+    #[command(subcommand)]
+    WebhookSecret(webhook_secret::Command),
     /// Report everything that is wrong with a configuration
     CheckConfig {
         #[arg(long, value_name = "FILE")]
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Serve { config, json } => serve::run(&config, json),
         Command::Account(command) => account::run(command),
         Command::Key(command) => key::run(command),
+        Command::WebhookSecret(command) => webhook_secret::run(command),
         Command::CheckConfig { config, json } => check_config::run(config.as_deref(), json),
         Command::Openapi { strict, json: _ } => openapi::run(strict),
         Command::Plans { config } => plans::run(config.as_deref()),

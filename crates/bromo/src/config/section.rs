@@ -121,6 +121,44 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list of whole numbers; none if it is not there.
+    pub(super) fn numbers(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<Vec<i64>> {
+        let items = self.list(key)?;
+        let numbers = items.into_iter().enumerate().filter_map(|(index, item)| match item {
+            Value::Integer(number) if range.contains(&number) => Some(number),
+            other => {
+                let (from, to) = (range.start(), range.end());
+                self.fault(&format!("{key}[{index}]"), format_args!("must be {from} to {to}, not {other}"));
+                None
+            }
+        });
+        Some(numbers.collect())
+    }
+
+    /// A list of texts; none if it is not there.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let items = self.list(key)?;
+        let texts = items.into_iter().enumerate().filter_map(|(index, item)| match item {
+            Value::String(text) => Some(text),
+            other => {
+                let found = other.type_str();
+                self.fault(&format!("{key}[{index}]"), format_args!("must be a text, not {found}"));
+                None
+            }
+        });
+        Some(texts.collect())
+    }
+
+    fn list(&mut self, key: &'static str) -> Option<Vec<Value>> {
+        match self.take(key)? {
+            Value::Array(items) => Some(items),
+            other => {
+                self.fault(key, format_args!("must be a list, not {}", other.type_str()));
+                None
+            }
+        }
+    }
+
     /// A number of milliseconds, at least 1.
     pub(super) fn millis(&mut self, key: &'static str, default: Duration) -> Duration {
         const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;

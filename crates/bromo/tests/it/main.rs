@@ -14,3 +14,5 @@ mod restart;
 mod slots;
 mod sources;
 mod support;
+mod tasks;
+mod webhooks;

@@ -57,6 +57,15 @@ pub(crate) fn question(prompt: &str) -> Value {
     json!({ "prompt": prompt, "country": "US" })
 }
 
+/// A task for ChatGPT with more members.
+pub(crate) fn task(prompt: &str, more: Value) -> Value {
+    let mut task = json!({ "taskType": "CHATGPT", "payload": question(prompt) });
+    if let (Some(task), Some(more)) = (task.as_object_mut(), more.as_object()) {
+        task.extend(more.clone());
+    }
+    task
+}
+
 impl Customer {
     pub(crate) fn new(api: SocketAddr, account: AccountId, key: &str) -> Self {
         Self { account, key: key.to_owned(), api }
@@ -64,6 +73,43 @@ impl Customer {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Creates a task for ChatGPT and answers with its id.
+    pub(crate) async fn task(&self, prompt: &str, more: Value) -> String {
+        let reply = self.create(prompt, more).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.body["task"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a task for ChatGPT.
+    pub(crate) async fn create(&self, prompt: &str, more: Value) -> Reply {
+        self.post("async/task", task(prompt, more).to_string()).await
+    }
+
+    /// A task as it stands.
+    pub(crate) async fn read(&self, id: &str) -> Reply {
+        self.get(&format!("async/task/{id}")).await
+    }
+
+    /// The task once it has ended.
+    pub(crate) async fn ended(&self, id: &str) -> Value {
+        super::found(&format!("the end of task {id}"), async || {
+            let reply = self.read(id).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            let status = reply.body["task"]["status"].as_str().unwrap();
+            matches!(status, "COMPLETED" | "FAILED").then_some(reply.body)
+        })
+        .await
+    }
+
+    /// The word for where the task stands; empty if it is gone.
+    pub(crate) async fn status(&self, id: &str) -> String {
+        self.read(id).await.body["task"]["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, String::new()).await
     }
 
     /// Asks ChatGPT.

@@ -1,10 +1,12 @@
 //! A real bromo, a customer of it, and an upstream that counts.
 
 mod customer;
+mod receiver;
 mod server;
 mod upstream;
 
-pub(crate) use customer::{Customer, Reply, call};
+pub(crate) use customer::{Customer, Reply, call, task};
+pub(crate) use receiver::{Answer, Received, Receiver};
 pub(crate) use server::Bromo;
 pub(crate) use upstream::Upstream;
 
@@ -12,6 +14,19 @@ use std::time::Duration;
 
 /// Waits end here with a failure; nothing in these tests takes so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits until `look` finds something.
+pub(crate) async fn found<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let waited = tokio::time::timeout(DEADLINE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}
 
 /// Waits until `holds`, looking again each time other tasks have run.
 #[track_caller]

@@ -41,15 +41,20 @@ pub(crate) struct Bromo {
 impl Bromo {
     /// A server whose ChatGPT is answered by `upstream`, all else by the sandbox.
     pub(crate) fn before(upstream: &Upstream) -> Self {
-        Self::with(&format!(
-            "[endpoints.chatgpt]\nprovider = \"openai-chat\"\nbase_url = \"{}\"\nmodel = \"counted\"\n",
-            upstream.base_url()
-        ))
+        Self::before_with(upstream, "")
     }
 
     /// A server that answers everything from the sandbox, with these settings on top.
     pub(crate) fn with(settings: &str) -> Self {
         Self::built(&SANDBOX.concat(), settings)
+    }
+
+    /// The same with these settings on top.
+    pub(crate) fn before_with(upstream: &Upstream, settings: &str) -> Self {
+        Self::with(&format!(
+            "[endpoints.chatgpt]\nprovider = \"openai-chat\"\nbase_url = \"{}\"\nmodel = \"counted\"\n{settings}",
+            upstream.base_url()
+        ))
     }
 
     /// A server without any provider.
@@ -78,6 +83,7 @@ impl Bromo {
              [store]\nurl = \"sqlite://{data}\"\n[admin]\ntoken_file = \"{data}/token\"\n\
              [limits]\nrequests_per_second = 1000000\n\
              [answers]\nfirst_wait_ms = 1\nwait_max_ms = 1\n\
+             [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n\
              [endpoints]\n{}",
             self.endpoints,
             data = data.display(),
@@ -102,11 +108,22 @@ impl Bromo {
         self.start();
     }
 
+    /// The same with other settings on top.
+    pub(crate) fn restart_with(&mut self, settings: &str) {
+        self.end();
+        settings.clone_into(&mut self.settings);
+        self.start();
+    }
+
     /// Ends it, overwrites a file of its data with garbage, and starts it anew.
     pub(crate) fn damage(&mut self, file: &str) {
         self.end();
         std::fs::write(self.folder.path().join("data").join(file), "garbage ".repeat(4096)).unwrap();
         self.start();
+    }
+
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     pub(crate) fn running(&self) -> &Running {
@@ -128,8 +145,13 @@ impl Bromo {
     /// A new account on `plan`, and its key.
     pub(crate) async fn customer(&self, plan: &str) -> Customer {
         let name = format!("account {:x}", fastrand());
-        let (account, key) = self.engine().create_account(&name, plan).await.unwrap();
-        Customer::new(self.running().api, account.id, key.reveal())
+        let made = self.engine().create_account(&name, plan).await.unwrap();
+        Customer::new(self.running().api, made.account.id, made.key.reveal())
+    }
+
+    /// The same customer after a restart.
+    pub(crate) fn again(&self, customer: &Customer) -> Customer {
+        Customer::new(self.running().api, customer.account, &customer.key)
     }
 
     /// Another key of the same account.
@@ -171,5 +193,6 @@ impl Drop for Bromo {
         assert!(!held(), "a slot is still held: {:?}", engine.admission().usage());
         assert_eq!(engine.counters().charges_short.get(), 0, "a held price was not covered");
         assert_eq!(engine.log().lost.get(), 0, "a log line was lost");
+        assert_eq!(engine.later().counters.lost.get(), 0, "a claim was lost");
     }
 }
