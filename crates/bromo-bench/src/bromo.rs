@@ -88,7 +88,7 @@ fn account(program: &Path, folder: &Path, name: &str) -> anyhow::Result<String> 
     Ok(key.context("an account without a key")?.to_owned())
 }
 
-fn run(program: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+pub(crate) fn run(program: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
     let output = Command::new(program)
         .args(arguments)
         .args(["--config", "bromo.toml", "--json"])

@@ -7,6 +7,7 @@ mod client;
 mod disk;
 mod idle;
 mod latency;
+mod later;
 mod load;
 mod nginx;
 mod process;
@@ -57,6 +58,12 @@ struct Arguments {
     /// Fail where a figure is below 60 % of what is to be reached
     #[arg(long)]
     gate: bool,
+    /// Nothing but the later way: tasks and webhooks. Do not pin this program then
+    #[arg(long)]
+    later: bool,
+    /// With --later: nothing but full load for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    soak: Option<u64>,
     /// Nothing but free calls at full speed for so many seconds, for a profiler; prints bromo's process id
     #[arg(long, value_name = "SECONDS")]
     profile: Option<u64>,
@@ -84,6 +91,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&arguments.folder)?;
     let folder = arguments.folder.canonicalize()?;
     let program = bromo::program(arguments.bromo.clone())?;
+    if let Some(seconds) = arguments.soak {
+        return later::soak(&program, &folder, Duration::from_secs(seconds)).await.map(|()| true);
+    }
+    if arguments.later {
+        let rows =
+            later::table(&program, &folder, arguments.rounds, Duration::from_secs(arguments.seconds)).await?;
+        println!("{}", report::table(&rows));
+        return Ok(!arguments.gate || !rows.iter().any(report::Row::fails_gate));
+    }
     let upstream = Upstream::start().await?;
     let bromo = Bromo::start(&program, &folder.join("bromo"), upstream.address, SLOTS.many, SLOTS.few)
         .context("bromo")?;

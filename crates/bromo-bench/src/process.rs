@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 
 /// The core of every gateway; load and upstream run on the one this process was pinned to.
 const GATEWAY_CORE: &str = "0";
+/// Where the later way is measured, together with its load.
+const BOTH_CORES: &str = "0,1";
 /// Ticks of the times in `/proc/PID/stat`: fixed on Linux for all architectures in use.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// For a program to listen, and to end.
@@ -24,9 +26,29 @@ impl Process {
         folder: &Path,
         log: &Path,
     ) -> anyhow::Result<Self> {
+        Self::on(GATEWAY_CORE, program, arguments, folder, log)
+    }
+
+    /// The same on both cores, beside the load.
+    pub(crate) fn unpinned(
+        program: &Path,
+        arguments: &[&str],
+        folder: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        Self::on(BOTH_CORES, program, arguments, folder, log)
+    }
+
+    fn on(
+        cores: &str,
+        program: &Path,
+        arguments: &[&str],
+        folder: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let log = std::fs::File::create(log)?;
         let child = Command::new("taskset")
-            .args(["-c", GATEWAY_CORE])
+            .args(["-c", cores])
             .arg(program)
             .args(arguments)
             .current_dir(folder)
