@@ -4,20 +4,27 @@
 //! [`logs_contract!`](crate::logs_contract), which make a test of each function that they list.
 
 pub mod accounts;
+pub mod deliveries;
 pub mod keys;
 pub mod ledger;
 pub mod logs;
 pub mod pages;
+pub mod queue;
+pub mod tasks;
 
 use bromo_rules::account::{Account, Entry, Key};
-use bromo_rules::credit::Credits;
+use bromo_rules::credit::{Credits, Price};
+use bromo_rules::endpoint::Endpoint;
 use bromo_rules::id::{AccountId, KeyId, RequestId};
 use bromo_rules::key::{ApiKey, KeyKind};
 use bromo_rules::plan::{Plan, PlanTable};
+use bromo_rules::task::{NewTask, Priority};
 use bromo_rules::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::ledger::Charge;
+use crate::tasks::{Claimed, End, Ender, Endpoints, Submitted};
+use crate::{Store, TaskName, WholeTask};
 
 /// What a test of the suite ends with: errors it did not expect fail it.
 pub type Outcome = Result<(), StoreError>;
@@ -66,6 +73,95 @@ pub fn charge(account: AccountId, number: u16, price: i64) -> Charge {
     Charge { request: request(number), account, price: Credits::new(price), at: NOW }
 }
 
+/// A task of five credits, another for each number.
+pub fn task(account: AccountId, number: u16) -> NewTask {
+    NewTask {
+        id: request(number),
+        account,
+        key: KeyId::from_random(number.into()),
+        kind: KeyKind::Live,
+        endpoint: Endpoint::Chatgpt,
+        priority: Priority::DEFAULT,
+        payload: format!("{{\"prompt\":\"question {number}\"}}").into(),
+        webhook: None,
+        idempotency_key: None,
+        price: Price { fixed: Credits::new(5), clusters_max: 0 },
+        created_at: NOW,
+    }
+}
+
+/// The same with an idempotency key.
+pub fn keyed(account: AccountId, number: u16, key: &str) -> NewTask {
+    NewTask { idempotency_key: Some(key.into()), ..task(account, number) }
+}
+
+/// The same with a webhook.
+pub fn hooked(account: AccountId, number: u16, webhook: &str) -> NewTask {
+    NewTask { webhook: Some(webhook.into()), ..task(account, number) }
+}
+
+/// The instant so many milliseconds after [`NOW`].
+pub const fn later(ms: i64) -> Timestamp {
+    Timestamp::from_millis(NOW.millis() + ms)
+}
+
+/// The successful end of a task, which pays five credits and is kept for a second.
+pub fn end(ender: Ender) -> End {
+    End {
+        ender,
+        response: b"{\"text\":\"answer\"}".to_vec(),
+        charge: Some(Credits::new(5)),
+        if_short: b"{\"error\":\"short\"}".to_vec(),
+        at: NOW,
+        keep_until: later(1000),
+        pending_max: 1000,
+    }
+}
+
+/// An account of 500 credits.
+pub(crate) async fn account(store: &dyn Store, number: u64) -> Result<AccountId, StoreError> {
+    let (account, opening, key) = newcomer(number);
+    store.create_account(&account, &opening, &key, None).await?;
+    Ok(account.id)
+}
+
+/// Submits tasks that are all accepted.
+pub(crate) async fn queue(store: &dyn Store, tasks: &[NewTask]) -> Outcome {
+    let Some(first) = tasks.first() else { return Ok(()) };
+    match store.submit(first.account, tasks.to_vec(), 1_000_000).await? {
+        Submitted::Each(outcomes) => assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}"),
+        full @ Submitted::Full { .. } => panic!("{full:?}"),
+    }
+    Ok(())
+}
+
+/// Claims at most so many of the account's next tasks.
+pub(crate) async fn claim_next(
+    store: &dyn Store,
+    account: AccountId,
+    count: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    let heads = store.heads(account, Endpoints::ALL, count).await?;
+    let mut claimed = store.claim(heads.iter().map(|head| head.seq).collect(), NOW).await?;
+    claimed.sort_by_key(|one| heads.iter().position(|head| head.seq == one.claim.seq));
+    Ok(claimed)
+}
+
+/// Claims one that is there.
+pub(crate) async fn claim_one(store: &dyn Store, account: AccountId) -> Result<Claimed, StoreError> {
+    claim_next(store, account, 1).await?.pop().ok_or(StoreError::Missing { what: "waiting task" })
+}
+
+/// The task of this number, which is there.
+pub(crate) async fn whole(
+    store: &dyn Store,
+    account: AccountId,
+    number: u16,
+) -> Result<WholeTask, StoreError> {
+    let found = store.lookup_task(account, TaskName::Id(request(number))).await?;
+    found.ok_or(StoreError::Missing { what: "task" })
+}
+
 /// Makes a `#[tokio::test]` of each test of the store suite. The argument is called with the test, as an
 /// async closure of `&dyn Store`, and provides the store: see `sqlite/tests.rs`.
 #[macro_export]
@@ -100,6 +196,75 @@ macro_rules! store_contract {
             a_request_of_another_account_is_a_conflict,
             a_charge_of_an_unknown_account_is_missing,
             a_charge_of_nothing_is_refused,
+        }
+        $crate::contract_tests! { $with_store, tasks:
+            a_task_reads_back_as_it_was_handed_in,
+            a_claimed_task_comes_with_all_that_its_attempt_needs,
+            a_task_is_claimed_once_however_many_ask_together,
+            a_task_is_out_of_sight_from_the_call_of_its_claim_on,
+            a_claim_that_nobody_waits_for_gives_its_tasks_back,
+            a_lost_claim_ends_nothing_and_gives_nothing_back,
+            an_end_writes_outcome_and_charge_together,
+            a_task_ends_once_however_many_end_it_together,
+            ends_and_charges_of_one_account_never_take_it_below_zero,
+            an_end_that_the_balance_does_not_cover_is_a_failure,
+            a_failed_task_pays_nothing,
+            a_free_task_completes_without_an_entry,
+            a_waiting_task_can_end_without_an_attempt,
+            a_cut_attempt_does_not_count,
+            an_attempt_that_was_never_made_leaves_no_trace,
+            what_never_existed_is_lost,
+            tasks_are_listed_newest_first_page_by_page,
+            a_list_goes_on_where_its_last_task_was_deleted,
+            a_list_has_what_its_filter_says,
+            nobody_sees_the_tasks_of_another_account,
+            a_task_is_deleted_only_while_it_waits,
+            a_deleted_task_is_not_claimed_and_a_claimed_one_not_deleted,
+            clearing_a_queue_leaves_what_runs_and_what_others_have,
+            clearing_and_claiming_at_once_share_the_tasks,
+            a_task_is_kept_until_it_expires,
+            no_more_tasks_expire_than_asked_for,
+            a_task_expires_after_its_delivery_has_ended,
+        }
+        $crate::contract_tests! { $with_store, queue:
+            higher_priority_goes_first_then_first_in_first_out,
+            tasks_of_one_batch_stay_in_their_order,
+            an_endpoint_that_is_not_asked_for_holds_up_its_own_tasks_alone,
+            a_retried_task_waits_and_then_has_its_old_place,
+            waits_end_in_their_order,
+            an_idempotency_key_belongs_to_one_task,
+            an_idempotency_key_is_given_once_however_many_ask_together,
+            a_key_twice_in_a_batch_fails_the_later_one,
+            the_same_key_in_two_accounts_is_two_keys,
+            a_key_is_free_again_when_its_task_is_gone_and_not_before,
+            a_full_queue_takes_all_or_none,
+            room_is_counted_exactly_however_many_ask_together,
+            a_claimed_task_makes_room,
+            depth_counts_what_waits_and_what_runs,
+            accounts_with_something_to_run_are_waiting,
+            at_most_so_many_stand_before_a_task,
+        }
+        $crate::contract_tests! { $with_store, deliveries:
+            an_end_with_a_webhook_is_due_at_once,
+            an_end_without_a_webhook_has_no_delivery,
+            a_delivery_is_taken_once,
+            a_delivery_that_is_put_back_is_the_same_attempt_again,
+            hosts_take_turns_and_each_is_oldest_first,
+            a_host_gets_no_more_than_it_has_room_for,
+            retries_have_a_lane_of_their_own,
+            a_retry_is_due_at_its_time,
+            each_outcome_of_an_attempt_is_written,
+            an_attempt_is_recorded_once,
+            an_attempt_at_nothing_is_missing,
+            a_delivery_can_be_made_again,
+            a_delivery_that_is_being_sent_is_not_made_again,
+            given_up_deliveries_are_made_again_together,
+            past_the_bound_the_oldest_retry_is_given_up,
+            fresh_and_taken_deliveries_are_never_given_up_for_room,
+            attempts_of_unknown_and_foreign_tasks_are_missing,
+            secrets_are_written_with_their_account,
+            secrets_are_replaced_and_removed,
+            a_delivery_comes_with_the_secrets_in_force,
         }
         $crate::contract_tests! { $with_store, pages:
             a_page_is_there_until_it_expires,
