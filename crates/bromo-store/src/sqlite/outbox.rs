@@ -308,3 +308,6 @@ impl Hosts {
         awake.map(|turn| turn.due_at).chain(asleep).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,3 +296,6 @@ impl Queue {
         (self.waiting.len() as u64, self.running.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests;
