@@ -1,10 +1,10 @@
 # Every command a person types. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test check lint fmt docs deny bench
+.PHONY: help run model test crash-test check lint fmt docs deny bench
 
 help:      ## This list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
 
 run: model ## Set everything up and start bromo dev
 	cargo build --release --locked -p bromo
@@ -16,6 +16,9 @@ model:     ## Fetch the embedded model's weights, once
 
 test:      ## Install what the tests need, and run everything
 	scripts/test
+
+crash-test: ## kill -9 at random moments, ROUNDS times with SEED, and check what was recorded
+	cargo test --locked -p bromo --no-default-features --test crash -- --rounds $(or $(ROUNDS),60) --seed $(or $(SEED),1)
 
 check:     ## Type-check everything
 	cargo check --locked --workspace --all-targets
