@@ -2,6 +2,7 @@
 //! `taskset -c 1 post receive 127.0.0.1:9100` and beside it `taskset -c 0 post send 127.0.0.1:9100`.
 //!
 //! Each post is judged, signed in both schemes, sent and its answer read, as a delivery is, without its store.
+//! Rounds of a bare hyper connection each, with nothing of that, stand between them: what the machine gives.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for developers")]
 
 use std::convert::Infallible;
@@ -27,6 +28,10 @@ const POSTS: usize = 200_000;
 const ROUNDS: usize = 6;
 const BODY_BYTES: usize = 1024;
 
+// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Answers every post at once, in this thread.
 async fn receive(address: &str) {
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
@@ -44,13 +49,14 @@ async fn receive(address: &str) {
     }
 }
 
-/// One round: posts a second, microseconds of processor time each, and the times that posts took.
-async fn round(sender: &Arc<Sender>, url: &Arc<str>) -> (f64, f64, Vec<Duration>) {
+/// What posts in a loop, and how many times, each in so long.
+type Posting = tokio::task::JoinSet<Vec<Duration>>;
+
+fn posts(sender: &Arc<Sender>, url: &Arc<str>) -> Posting {
     let secrets = Arc::new(Secrets::from(WebhookSecret::new([7; 24])));
     let body = Bytes::from("x".repeat(BODY_BYTES));
     let task: TaskId = "0198f3a0-0000-7000-8000-000000000001".parse().unwrap();
-    let (started, worked) = (Instant::now(), processor_time());
-    let mut posting = tokio::task::JoinSet::new();
+    let mut posting = Posting::new();
     for _ in 0..IN_FLIGHT {
         let (sender, url, secrets, body) = (sender.clone(), url.clone(), secrets.clone(), body.clone());
         posting.spawn(async move {
@@ -66,11 +72,51 @@ async fn round(sender: &Arc<Sender>, url: &Arc<str>) -> (f64, f64, Vec<Duration>
             took
         });
     }
+    posting
+}
+
+fn bare_posts(address: &str) -> Posting {
+    let body = Bytes::from("x".repeat(BODY_BYTES));
+    let mut posting = Posting::new();
+    for _ in 0..IN_FLIGHT {
+        let (address, body) = (address.to_owned(), body.clone());
+        posting.spawn(async move {
+            let tcp = tokio::net::TcpStream::connect(&address).await.unwrap();
+            tcp.set_nodelay(true).unwrap();
+            let (mut connection, driver) =
+                hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.unwrap();
+            let driver = tokio::spawn(driver);
+            let mut took = Vec::with_capacity(POSTS / IN_FLIGHT);
+            for _ in 0..POSTS / IN_FLIGHT {
+                let begun = Instant::now();
+                let request = http::Request::post("/hook?token=x")
+                    .header("host", &address)
+                    .header("webhook-signature", "none")
+                    .body(http_body_util::Full::new(body.clone()))
+                    .unwrap();
+                let response = connection.send_request(request).await.unwrap();
+                assert_eq!(response.status(), 200);
+                response.into_body().collect().await.unwrap();
+                took.push(begun.elapsed());
+            }
+            driver.abort();
+            took
+        });
+    }
+    posting
+}
+
+async fn measure(name: &str, posting: Posting) {
+    let (started, worked) = (Instant::now(), processor_time());
     let mut took = posting.join_all().await.concat();
     took.sort_unstable();
     let posts = took.len() as f64;
-    let worked = processor_time() - worked;
-    (posts / started.elapsed().as_secs_f64(), worked.as_secs_f64() * 1e6 / posts, took)
+    let per_second = posts / started.elapsed().as_secs_f64();
+    let worked_us = (processor_time() - worked).as_secs_f64() * 1e6 / posts;
+    let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    println!(
+        "{name}{per_second:.0} posts/s, {worked_us:.1} us of processor each, p50 {p50:.2?}, p99 {p99:.2?}"
+    );
 }
 
 /// What this process has worked so far, from `/proc`; in hundredths of a second, and nothing elsewhere.
@@ -86,12 +132,9 @@ async fn send(address: &str) {
     let allow = vec!["127.0.0.0/8".parse().unwrap()];
     let sender = Arc::new(Sender::new(Egress { allow, ports: None }));
     for number in 0..ROUNDS {
-        let (per_second, worked_us, took) = round(&sender, &url).await;
-        let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
         let name = if number == 0 { "warming up: " } else { "" };
-        println!(
-            "{name}{per_second:.0} posts/s, {worked_us:.1} us of processor each, p50 {p50:?}, p99 {p99:?}"
-        );
+        measure(name, posts(&sender, &url)).await;
+        measure("  bare hyper: ", bare_posts(address)).await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! The headers that prove where a delivery comes from, in two schemes: cloro's (contract section 7.2) and that of
 //! Standard Webhooks.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use base64::Engine;
@@ -29,6 +28,8 @@ pub const STANDARD_SIGNATURE: &str = "webhook-signature";
 ///
 /// Source: docs/webhooks.md#secrets
 pub const ROTATION_OVERLAP: Duration = Duration::from_hours(24);
+
+const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 /// Name and value of every header that an attempt is signed with, names in lower case.
 pub type SignedHeaders = [(&'static str, String); 6];
@@ -114,8 +115,9 @@ fn cloro_signature(secret: &WebhookSecret, timestamp: &str, body: &[u8]) -> Stri
     let mac = secret.cloro_mac(&[timestamp.as_bytes(), b".", body]);
     let mut signature = String::with_capacity(3 + 64);
     signature.push_str("v1=");
-    for word in mac.as_chunks::<8>().0 {
-        let _ = write!(signature, "{:016x}", u64::from_be_bytes(*word));
+    for byte in mac {
+        signature.push(HEX[usize::from(byte >> 4)]);
+        signature.push(HEX[usize::from(byte & 15)]);
     }
     signature
 }
