@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from fake_upstream import MODEL, FakeUpstream
+from node import compile_strictly
 from program import BINARY, SANDBOX, Program
 
 # Above every account of the smaller plans, so that this endpoint alone is too dear for them.
@@ -37,6 +38,12 @@ def upstream():
     server = FakeUpstream()
     yield server
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """A folder with the TypeScript of examples and documentation, as JavaScript."""
+    return compile_strictly(tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ REDIRECT_TARGET = "https://tea.example/"
 
 
 class FakeUpstream(ThreadingHTTPServer):
-    """Streams one answer to every question, and counts how many it answers at once."""
+    """Streams one answer to every question, and counts how many it answers at once. The next `failures` it refuses
+    as too many."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -22,6 +23,7 @@ class FakeUpstream(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.lock = threading.Lock()
         self.latency_s = 0.0
+        self.failures = 0
         self.now = 0
         self.peak = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -34,6 +36,12 @@ class FakeUpstream(ThreadingHTTPServer):
     def end(self):
         with self.lock:
             self.now -= 1
+
+    def fails(self):
+        with self.lock:
+            fails = self.failures > 0
+            self.failures -= fails
+        return fails
 
     def handle_error(self, request, client_address):
         pass  # A caller that hangs up is part of the tests.
@@ -50,7 +58,11 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             # Before the answer: bromo may start the next call as soon as it has read this one.
             self.server.end()
-        if asked.get("stream"):
+        if self.server.fails():
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif asked.get("stream"):
             self.stream()
         else:
             self.whole()

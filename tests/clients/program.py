@@ -26,11 +26,12 @@ SANDBOX = {name: {"provider": "sandbox"} for name in ENDPOINTS}
 
 @dataclass(frozen=True)
 class Account:
-    """An account and its first key, which is a live one."""
+    """An account, its first key, which is a live one, and what its webhooks are signed with."""
 
     id: str
     name: str
     key: str
+    webhook_secret: str
 
 
 class Program:
@@ -102,7 +103,7 @@ class Program:
     def account(self, name, plan):
         """A new account."""
         made = self.command("account", "create", name, "--plan", plan)
-        return Account(made["account"], name, made["key"])
+        return Account(made["account"], name, made["key"], made["webhook_secret"])
 
     def key(self, account, *words):
         """A further key of an account: its id and the key."""
@@ -146,7 +147,7 @@ def toml(table, path=""):
     for name, value in table.items():
         if isinstance(value, dict):
             below.append(f"[{path}{name}]\n{toml(value, f'{path}{name}.')}")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and any(isinstance(row, dict) for row in value):
             below.extend(f"[[{path}{name}]]\n{toml(row)}" for row in value)
         else:
             lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
