@@ -82,7 +82,7 @@ async fn run(rounds: u32, seed: u64) -> Vec<String> {
     let process = Process::start(folder.path()).await;
     // What was sent when the server died is asked for once more: a key tells whether it was taken.
     clients.settle(&process, &accounts).await;
-    process.rest(&accounts).await;
+    process.rest(&accounts, clients.acknowledged()).await;
     let tasks = clients.read_all(&process, &accounts).await;
     process.end(true);
     checker::check(&checker::History {

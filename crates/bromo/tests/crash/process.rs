@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 /// Nothing here takes so long.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// All that is left to do at the end.
+/// All that is left to do at the end, and so much more a task.
 const REST: Duration = Duration::from_secs(90);
+const REST_A_TASK: Duration = Duration::from_millis(5);
 
 /// An account and what it needs to call and to verify.
 #[derive(Clone)]
@@ -94,7 +95,8 @@ impl Process {
     }
 
     /// Waits until no task waits or runs, and no delivery is pending.
-    pub(crate) async fn rest(&self, accounts: &[Account]) {
+    pub(crate) async fn rest(&self, accounts: &[Account], tasks: usize) {
+        let rest = REST + REST_A_TASK * u32::try_from(tasks).unwrap();
         let begun = Moment::now();
         loop {
             let mut left = 0;
@@ -110,7 +112,7 @@ impl Process {
             if left == 0 && pending == Some("0") {
                 return;
             }
-            assert!(begun.elapsed() < REST, "{left} tasks and {pending:?} deliveries are still not done");
+            assert!(begun.elapsed() < rest, "{left} tasks and {pending:?} deliveries are still not done");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
