@@ -35,6 +35,6 @@ docs:      ## Build the code's documentation; warnings are errors
 deny:      ## Licences, sources, banned and doubled crates
 	scripts/deny
 
-bench:     ## Measure, beside nginx
+bench:     ## Measure, beside nginx and by itself
 	cargo bench --locked -p bromo-admission
 	scripts/bench
