@@ -61,7 +61,8 @@ pub fn task<'a>(
         faults.add("payload", "is required");
     }
     let priority = present(priority).map_or(Some(Priority::DEFAULT), |raw| {
-        let priority = serde_json::from_str::<i64>(raw.get()).ok().and_then(Priority::new);
+        let number = serde_json::from_str::<f64>(raw.get()).ok().filter(|number| number.fract() == 0.0);
+        let priority = number.and_then(|number| Priority::new(number as i64)); // Saturates, and so stays out.
         if priority.is_none() {
             faults.add("priority", "must be a whole number from 1 to 10");
         }
@@ -241,6 +242,18 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let task = read(r#"{"taskType":"GROK","payload":{"prompt":"hi"}}"#, false).unwrap();
         assert_eq!((task.priority.get(), task.idempotency_key, task.webhook), (1, None, None));
+    }
+
+    #[test]
+    fn a_priority_is_a_whole_number_however_it_is_written() {
+        let with = |priority: &str| {
+            let body = format!(r#"{{"taskType":"GROK","payload":{{"prompt":"hi"}},"priority":{priority}}}"#);
+            read(&body, false).map(|task| task.priority.get())
+        };
+        assert_eq!([with("8"), with("8.0"), with("1e1")], [Ok(8), Ok(8), Ok(10)]);
+        for bad in ["0", "11", "1.5", "-1", "1e300", "\"8\"", "true", "[]"] {
+            assert_eq!(with(bad), Err(vec!["priority".to_owned()]), "{bad}");
+        }
     }
 
     #[test]
