@@ -279,7 +279,7 @@ pub trait Tasks: Send + Sync {
     async fn accounts_waiting(&self) -> Result<Vec<AccountId>, StoreError>;
 
     /// The next tasks of the account that may run, higher priority first, then first in, first out; at most `count`,
-    /// and only of these endpoints. Only looks.
+    /// and of live tasks only those of these endpoints. Only looks.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -3,8 +3,13 @@
 --
 -- Each page that a commit touches costs a page of WAL, so what changes often is kept small and what is large is only
 -- ever appended: rows lie in the order in which they are written, and few indexes have their entries elsewhere.
+--
+-- A row that changes keeps its size, or its page would be split: what is not yet known stands there as a negative number
+-- as wide as what replaces it (-2^40; instants and `end_seq`s are six bytes wide), and states begin at 2 (0 and 1 take
+-- no room).
 
--- All that is small, and all that changes. The numbers of `endpoint`, `kind` and `state` stand in the program.
+-- What is small. Of a row that waits or runs nothing changes but what a failed attempt leaves; its end changes the last
+-- two columns. The numbers of `endpoint`, `kind` and `state` stand in the program.
 CREATE TABLE tasks (
     seq INTEGER PRIMARY KEY,
     id BLOB NOT NULL,
@@ -15,27 +20,31 @@ CREATE TABLE tasks (
     price INTEGER NOT NULL,
     clusters_max INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    state INTEGER NOT NULL,
+    -- 64 bits of account and idempotency key.
+    key_hash INTEGER,
+    -- Those before the running one.
     attempts INTEGER NOT NULL,
     cuts INTEGER NOT NULL,
-    -- Number of the last claim.
-    fence INTEGER NOT NULL,
-    -- Only while it waits for its next attempt.
     not_before INTEGER,
     started_at INTEGER,
-    ended_at INTEGER,
-    end_seq INTEGER,
-    charged INTEGER NOT NULL,
-    -- Null until it ends.
-    expires_at INTEGER
+    -- That it runs is said by `claims` alone.
+    state INTEGER NOT NULL DEFAULT 2,
+    end_seq INTEGER NOT NULL DEFAULT -1099511627776
 ) STRICT;
 
 -- Ids ascend, so this index grows at its end. With the account in front it would grow at as many places as there are
 -- accounts; whose a task is is compared after the look-up.
 CREATE UNIQUE INDEX tasks_by_id ON tasks (id);
 
--- Serves two: tasks that have not ended (null, first in the index) when the store is opened, and those kept no longer.
-CREATE INDEX tasks_by_expiry ON tasks (expires_at);
+-- Tasks that run: a page or two, however many wait.
+CREATE TABLE claims (
+    seq INTEGER PRIMARY KEY,
+    -- Different for each claim that was ever made.
+    fence INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    cuts INTEGER NOT NULL,
+    started_at INTEGER NOT NULL
+) STRICT;
 
 -- Which stretches of 4096 `seq`s an account has tasks in: written with its first task there. Lists read it instead of
 -- an index with an entry a task.
@@ -45,24 +54,39 @@ CREATE TABLE task_blocks (
     PRIMARY KEY (account, block)
 ) STRICT, WITHOUT ROWID;
 
+-- Which of those stretches have tasks that have not ended, for when the store is opened. May name too many.
+CREATE TABLE open_blocks (block INTEGER PRIMARY KEY) STRICT;
+
+-- Which task may have a key: an index that lags behind, so that its entries can be written in their order, many to a
+-- page. What it lacks is in memory; what it has too much is found out by comparing the key itself.
+CREATE TABLE task_keys (
+    key_hash INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key_hash, seq)
+) STRICT, WITHOUT ROWID;
+
 -- What was handed in. Never changes.
 CREATE TABLE questions (
     seq INTEGER PRIMARY KEY,
     key INTEGER NOT NULL,
     payload TEXT NOT NULL,
     webhook TEXT,
-    idempotency_key TEXT,
-    -- 64 bits of account and idempotency key.
-    key_hash INTEGER
+    idempotency_key TEXT
 ) STRICT;
 
-CREATE INDEX questions_by_key ON questions (key_hash) WHERE key_hash IS NOT NULL;
-
--- What a task's reader gets as its response.
+-- How a task ended, and what its reader gets as its response.
 CREATE TABLE results (
     end_seq INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER NOT NULL,
+    charged INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
     response BLOB NOT NULL
 ) STRICT;
+
+CREATE INDEX results_by_expiry ON results (expires_at);
 
 CREATE TABLE deliveries (
     end_seq INTEGER PRIMARY KEY,
@@ -72,23 +96,23 @@ CREATE TABLE deliveries (
     host TEXT NOT NULL,
     -- When its task ended.
     booked_at INTEGER NOT NULL,
-    -- 0 pending, 1 delivered, 2 given up.
-    state INTEGER NOT NULL,
-    -- Only while it is pending.
-    due_at INTEGER,
+    -- 2 pending, 3 delivered, 4 given up.
+    state INTEGER NOT NULL DEFAULT 2,
+    -- Of meaning only while it is pending.
+    due_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
     -- Since it was booked or redelivered.
     round_attempts INTEGER NOT NULL,
-    delivered_at INTEGER,
+    delivered_at INTEGER NOT NULL DEFAULT -1099511627776,
     -- Only once it is not pending.
-    ended_at INTEGER
+    ended_at INTEGER NOT NULL DEFAULT -1099511627776
 ) STRICT;
 
 -- Read when the store is opened.
-CREATE INDEX deliveries_pending ON deliveries (end_seq) WHERE state = 0;
+CREATE INDEX deliveries_pending ON deliveries (end_seq) WHERE state = 2;
 
 -- Few, if receivers are well: those to be redelivered together.
-CREATE INDEX deliveries_given_up ON deliveries (account, booked_at) WHERE state = 2;
+CREATE INDEX deliveries_given_up ON deliveries (account, booked_at) WHERE state = 4;
 
 CREATE TABLE delivery_attempts (
     end_seq INTEGER NOT NULL,
@@ -109,6 +133,7 @@ CREATE TABLE webhook_secrets (
     previous_until INTEGER
 ) STRICT;
 
--- How often the store was opened: the upper half of a claim's number, so that none is ever made twice.
-CREATE TABLE openings (count INTEGER NOT NULL) STRICT;
-INSERT INTO openings VALUES (0);
+-- One row. How often the store was opened is the upper half of a claim's number, so that none is ever made twice; all
+-- tasks before `keys_from` have their keys in `task_keys`.
+CREATE TABLE state (openings INTEGER NOT NULL, keys_from INTEGER NOT NULL) STRICT;
+INSERT INTO state VALUES (0, 0);

@@ -1,5 +1,7 @@
 //! Recording attempts at deliveries.
 
+use std::time::Duration;
+
 use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -7,6 +9,7 @@ use super::group::Step;
 use super::job::Asked;
 use super::memory::Change;
 use super::rows::first;
+use super::task_rows::NOT_YET;
 use crate::deliveries::{DeliveryAttempt, Next};
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
@@ -24,9 +27,9 @@ pub(super) struct Attempted {
 /// Where a delivery stands, as a column keeps it.
 const fn state_number(next: Next) -> i64 {
     match next {
-        Next::RetryAt(_) => 0,
-        Next::Delivered => 1,
-        Next::GivenUp => 2,
+        Next::RetryAt(_) => 2,
+        Next::Delivered => 3,
+        Next::GivenUp => 4,
     }
 }
 
@@ -52,47 +55,37 @@ fn record(step: &mut Step<'_>, attempted: &Attempted) -> Result<Result<(), Store
         // The same call again, after one whose outcome was not known.
         return Ok(Ok(()));
     }
-    let after = attempt.at.plus(std::time::Duration::from_millis(attempt.took_ms.into()));
-    let (due_at, delivered_at, ended_at) = match next {
-        Next::RetryAt(due_at) => (Some(*due_at), None, None),
-        Next::Delivered => (None, Some(after), Some(after)),
-        Next::GivenUp => (None, None, Some(after)),
-    };
-    let written =
-        connection_update(step.connection, end_seq, attempt.number, *next, due_at, delivered_at, ended_at)?;
-    if !written {
+    if !follow(step.connection, end_seq, attempt, *next)? {
         return Err(StoreError::Missing { what: "delivery" });
     }
-    step.changes.note(match due_at {
-        Some(due_at) => Change::RetryAt { seq: *seq, due_at },
-        None => Change::Closed { seq: *seq },
+    step.changes.note(match next {
+        Next::RetryAt(due_at) => Change::RetryAt { seq: *seq, due_at: *due_at },
+        Next::Delivered | Next::GivenUp => Change::Closed { seq: *seq },
     });
     Ok(Ok(()))
 }
 
-fn connection_update(
+/// Writes what follows an attempt; false if there is no such delivery.
+fn follow(
     connection: &Connection,
     end_seq: i64,
-    number: u32,
+    attempt: &DeliveryAttempt,
     next: Next,
-    due_at: Option<Timestamp>,
-    delivered_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
+    let after = attempt.at.plus(Duration::from_millis(attempt.took_ms.into())).millis();
+    let (due_at, delivered_at, ended_at) = match next {
+        Next::RetryAt(due_at) => (Some(due_at.millis()), NOT_YET, NOT_YET),
+        Next::Delivered => (None, after, after),
+        Next::GivenUp => (None, NOT_YET, after),
+    };
     let written = connection
         .prepare_cached(
-            "UPDATE deliveries SET state = ?2, due_at = ?3, attempts = max(attempts, ?4),
-                 round_attempts = round_attempts + 1, delivered_at = coalesce(delivered_at, ?5), ended_at = ?6
+            "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), attempts = max(attempts, ?4),
+                 round_attempts = round_attempts + 1, ended_at = ?6,
+                 delivered_at = CASE WHEN delivered_at < 0 THEN ?5 ELSE delivered_at END
              WHERE end_seq = ?1",
         )?
-        .execute(params![
-            end_seq,
-            state_number(next),
-            due_at.map(Timestamp::millis),
-            number,
-            delivered_at.map(Timestamp::millis),
-            ended_at.map(Timestamp::millis),
-        ])?;
+        .execute((end_seq, state_number(next), due_at, attempt.number, delivered_at, ended_at))?;
     Ok(written == 1)
 }
 
@@ -127,7 +120,7 @@ fn insert(connection: &Connection, end_seq: i64, attempt: &DeliveryAttempt) -> R
 pub(super) fn give_up(connection: &Connection, end_seq: i64, now: Timestamp) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE deliveries SET state = 2, due_at = NULL, attempts = attempts + 1, ended_at = ?2
+            "UPDATE deliveries SET state = 4, attempts = attempts + 1, ended_at = ?2
              WHERE end_seq = ?1",
         )?
         .execute((end_seq, now.millis()))?;

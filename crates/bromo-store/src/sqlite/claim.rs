@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bromo_rules::id::KeyId;
-use bromo_rules::task::TaskState;
 use bromo_rules::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -111,27 +110,21 @@ fn claim(step: &mut Step<'_>, ask: &mut ClaimAsk) -> Result<(), StoreError> {
     ask.fence = step.memory.numbers().fences.next();
     ask.granted.clear();
     let mut statement = step.connection.prepare_cached(
-        "UPDATE tasks SET state = ?3, fence = ?2, attempts = attempts + 1, not_before = NULL,
-             started_at = coalesce(started_at, ?4)
-         WHERE seq IN rarray(?1) AND state = ?5 RETURNING seq, attempts, cuts",
+        "INSERT INTO claims (seq, fence, attempt, cuts, started_at)
+         SELECT seq, ?2, attempts + 1, cuts, coalesce(started_at, ?3) FROM tasks
+         WHERE seq IN rarray(?1) AND end_seq < 0
+         ON CONFLICT DO NOTHING RETURNING seq, attempt, cuts",
     )?;
     let seqs = list(ask.candidates.iter().map(|candidate| candidate.claimed.claim.seq));
-    let (from, to) = (TaskState::Queued, TaskState::Processing);
-    let params = params![
-        seqs,
-        ask.fence,
-        task_rows::state_number(to),
-        ask.now.millis(),
-        task_rows::state_number(from)
-    ];
-    let mut updated: Vec<(TaskSeq, u8, u32)> = statement
+    let params = params![seqs, ask.fence, ask.now.millis()];
+    let mut inserted: Vec<(TaskSeq, u8, u32)> = statement
         .query_and_then(params, |row| Ok::<_, StoreError>((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
-    updated.sort_unstable();
+    inserted.sort_unstable();
     for (candidate, Candidate { claimed, host }) in ask.candidates.iter().enumerate() {
         let seq = claimed.claim.seq;
-        let Ok(at) = updated.binary_search_by_key(&seq, |(seq, ..)| *seq) else { continue };
-        let (_, attempt, cuts) = updated[at];
+        let Ok(at) = inserted.binary_search_by_key(&seq, |(seq, ..)| *seq) else { continue };
+        let (_, attempt, cuts) = inserted[at];
         ask.granted.push(Granted { candidate, attempt, cuts });
         let (account, id, host) = (claimed.account, claimed.id, host.clone());
         step.changes.note(Change::Claimed { account, seq, id, host });
@@ -172,25 +165,35 @@ fn put_back(
     (uncounted, cut): (i64, i64),
     not_before: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
+    let Some(running) = release(connection, claim)? else { return Ok(false) };
+    let (attempts, cuts) = (running.attempt - uncounted, running.cuts + cut);
     // An attempt that was never made did not begin either.
+    let started_at = (attempts + cuts > 0).then_some(running.started_at);
     let mut statement = connection.prepare_cached(
-        "UPDATE tasks SET state = ?3, not_before = ?4, attempts = attempts - ?5, cuts = cuts + ?6,
-             started_at = CASE WHEN attempts - ?5 + cuts + ?6 > 0 THEN started_at END
-         WHERE seq = ?1 AND fence = ?2 AND state = ?7 RETURNING account",
+        "UPDATE tasks SET attempts = ?2, cuts = ?3, not_before = ?4, started_at = ?5
+         WHERE seq = ?1 RETURNING account",
     )?;
-    let Claim { seq, fence } = claim;
-    let params = params![
-        seq,
-        fence,
-        task_rows::state_number(TaskState::Queued),
-        not_before.map(Timestamp::millis),
-        uncounted,
-        cut,
-        task_rows::state_number(TaskState::Processing),
-    ];
-    let account = first(&mut statement, params, |row| task_rows::account(row, 0))?;
-    if let Some(account) = account {
-        changes.note(Change::PutBack { account, seq, not_before });
-    }
-    Ok(account.is_some())
+    let seq = claim.seq;
+    let params = params![seq, attempts, cuts, not_before.map(Timestamp::millis), started_at];
+    let account = first(&mut statement, params, |row| task_rows::account(row, 0))?
+        .ok_or_else(|| StoreError::Corrupt { reason: format!("a claim of no task {seq}") })?;
+    changes.note(Change::PutBack { account, seq, not_before });
+    Ok(true)
+}
+
+/// A claim as it stood.
+pub(super) struct Held {
+    pub(super) attempt: i64,
+    pub(super) cuts: i64,
+    pub(super) started_at: i64,
+}
+
+/// Ends a claim, whatever becomes of its task; none if it is lost.
+pub(super) fn release(connection: &Connection, claim: Claim) -> Result<Option<Held>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM claims WHERE seq = ?1 AND fence = ?2 RETURNING attempt, cuts, started_at",
+    )?;
+    first(&mut statement, (claim.seq, claim.fence), |row| {
+        Ok(Held { attempt: row.get(0)?, cuts: row.get(1)?, started_at: row.get(2)? })
+    })
 }

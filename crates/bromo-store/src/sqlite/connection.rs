@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::StoreError;
@@ -58,6 +59,8 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 fn prepare(connection: &Connection, cache_kib: u32) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Otherwise a statement whose plan could depend on a parameter is compiled anew each time that changes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -{cache_kib};
          PRAGMA temp_store = MEMORY;

@@ -9,10 +9,11 @@ use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, Row};
 
 use super::attempt::Attempted;
+use super::delivery_rows::delivery_state_columns;
 use super::memory::{Change, Changes, TakenDeliveries};
 use super::outbox::{Outbox, Pending};
 use super::rows::first;
-use super::task_rows::{TASK_COLUMNS, task_columns};
+use super::task_rows::{TASK_COLUMNS, task_columns, task_tables};
 use super::{SqliteStore, delivery_rows, secrets, task_rows, tasks};
 use crate::deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, Next, Room, SealedSecrets};
 use crate::error::StoreError;
@@ -124,9 +125,9 @@ fn read_due(connection: &Connection, taken: &[(TaskSeq, i64)]) -> Result<Vec<Due
         "SELECT ",
         task_columns!(),
         ", r.response, d.host, d.attempts, d.round_attempts, s.current, s.previous, s.previous_until
-         FROM deliveries d JOIN tasks t ON t.seq = d.seq JOIN questions q ON q.seq = d.seq
-         JOIN results r ON r.end_seq = d.end_seq LEFT JOIN webhook_secrets s ON s.account = d.account
-         WHERE d.end_seq = ?1"
+         FROM deliveries d CROSS JOIN tasks t ON t.seq = d.seq",
+        task_tables!(),
+        "LEFT JOIN webhook_secrets s ON s.account = d.account WHERE d.end_seq = ?1"
     ))?;
     let mut due = Vec::with_capacity(taken.len());
     for (seq, end_seq) in taken {
@@ -164,7 +165,7 @@ struct Stored {
 /// Columns of [`stored`], of a table named `d`.
 macro_rules! stored_columns {
     () => {
-        "d.seq, d.end_seq, d.account, d.host, d.attempts, d.delivered_at, d.due_at"
+        concat!("d.seq, d.end_seq, d.account, d.host, ", delivery_state_columns!())
     };
 }
 
@@ -213,7 +214,7 @@ fn given_up(
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         stored_columns!(),
-        " FROM deliveries d WHERE d.account = ?1 AND d.booked_at >= ?2 AND d.state = 2
+        " FROM deliveries d WHERE d.account = ?1 AND d.booked_at >= ?2 AND d.state = 4
          ORDER BY d.booked_at LIMIT ?3"
     ))?;
     statement.query_and_then((account.to_i64(), since.millis(), count), stored)?.collect()
@@ -227,9 +228,9 @@ fn redeliver(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE deliveries SET state = 0, due_at = ?2, round_attempts = 0, ended_at = NULL WHERE end_seq = ?1",
+            "UPDATE deliveries SET state = 2, due_at = ?2, round_attempts = 0, ended_at = ?3 WHERE end_seq = ?1",
         )?
-        .execute((delivery.end_seq, now.millis()))?;
+        .execute((delivery.end_seq, now.millis(), task_rows::NOT_YET))?;
     changes.note(Change::Booked(delivery.pending(now)));
     Ok(())
 }
@@ -254,7 +255,7 @@ pub(super) fn pending(connection: &Connection) -> Result<Outbox, StoreError> {
     let mut statement = connection.prepare(concat!(
         "SELECT ",
         stored_columns!(),
-        " FROM deliveries d WHERE d.state = 0 ORDER BY d.end_seq"
+        " FROM deliveries d WHERE d.state = 2 ORDER BY d.end_seq"
     ))?;
     let mut outbox = Outbox::default();
     for delivery in statement.query_and_then([], stored)? {

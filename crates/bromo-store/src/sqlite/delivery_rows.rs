@@ -7,7 +7,15 @@ use super::task_rows::instant;
 use crate::deliveries::{DeliveryAttempt, DeliveryState, SealedSecrets};
 use crate::error::StoreError;
 
-/// Attempts, delivered at, due at: the state of a delivery that is there.
+/// Columns of [`state`], of a table named `d`.
+macro_rules! delivery_state_columns {
+    () => {
+        "d.attempts, d.delivered_at, CASE WHEN d.state = 2 THEN d.due_at END"
+    };
+}
+pub(super) use delivery_state_columns;
+
+/// The state of a delivery that is there.
 pub(super) fn state(row: &Row<'_>, at: usize) -> Result<DeliveryState, StoreError> {
     Ok(DeliveryState {
         attempts: row.get(at)?,

@@ -7,7 +7,8 @@ use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::memory::{Change, Changes};
-use super::task_blocks;
+use super::rows::first;
+use super::{task_blocks, task_rows};
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
 
@@ -15,7 +16,7 @@ use crate::tasks::TaskSeq;
 struct Candidate {
     seq: TaskSeq,
     account: AccountId,
-    end_seq: Option<i64>,
+    end_seq: i64,
     /// Whether it has a delivery, and when that ended.
     delivery: Option<Option<Timestamp>>,
 }
@@ -23,6 +24,7 @@ struct Candidate {
 /// Deletes what is kept no longer, `next` being the next task's number, or keeps it for as long as its delivery needs it.
 pub(super) fn expire(
     connection: &Connection,
+    changes: &mut Changes,
     now: Timestamp,
     keep_ms: i64,
     count: u32,
@@ -41,20 +43,18 @@ pub(super) fn expire(
         let keep_until = keep_until.map(|at| at.millis().saturating_add(keep_ms));
         if let Some(keep_until) = keep_until.filter(|until| *until > now.millis()) {
             connection
-                .prepare_cached("UPDATE tasks SET expires_at = ?2 WHERE seq = ?1")?
-                .execute((candidate.seq, keep_until))?;
+                .prepare_cached("UPDATE results SET expires_at = ?2 WHERE end_seq = ?1")?
+                .execute((candidate.end_seq, keep_until))?;
             continue;
         }
-        if let Some(end_seq) = candidate.end_seq {
-            for sql in [
-                "DELETE FROM results WHERE end_seq = ?1",
-                "DELETE FROM deliveries WHERE end_seq = ?1",
-                "DELETE FROM delivery_attempts WHERE end_seq = ?1",
-            ] {
-                connection.prepare_cached(sql)?.execute([end_seq])?;
-            }
+        for sql in [
+            "DELETE FROM results WHERE end_seq = ?1",
+            "DELETE FROM deliveries WHERE end_seq = ?1",
+            "DELETE FROM delivery_attempts WHERE end_seq = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([candidate.end_seq])?;
         }
-        gone.delete(connection, candidate.account, candidate.seq)?;
+        gone.delete(connection, changes, candidate.account, candidate.seq)?;
     }
     gone.leave_blocks(connection, next)?;
     Ok(looked_at)
@@ -62,18 +62,17 @@ pub(super) fn expire(
 
 fn candidates(connection: &Connection, now: Timestamp, count: u32) -> Result<Vec<Candidate>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT t.seq, t.account, t.end_seq, d.end_seq IS NOT NULL, d.ended_at
-         FROM tasks t LEFT JOIN deliveries d ON d.end_seq = t.end_seq
-         WHERE t.expires_at <= ?1 ORDER BY t.expires_at LIMIT ?2",
+        "SELECT r.seq, t.account, r.end_seq, d.end_seq IS NOT NULL, d.ended_at
+         FROM results r CROSS JOIN tasks t ON t.seq = r.seq LEFT JOIN deliveries d ON d.end_seq = r.end_seq
+         WHERE r.expires_at <= ?1 ORDER BY r.expires_at LIMIT ?2",
     )?;
     let rows = statement.query_and_then((now.millis(), count), |row| {
-        let ended_at: Option<i64> = row.get(4)?;
         let any: bool = row.get(3)?;
         Ok(Candidate {
             seq: row.get(0)?,
             account: AccountId::from_i64(row.get(1)?),
             end_seq: row.get(2)?,
-            delivery: any.then(|| ended_at.map(Timestamp::from_millis)),
+            delivery: any.then(|| task_rows::instant(row, 4)).transpose()?,
         })
     })?;
     rows.collect()
@@ -91,10 +90,13 @@ pub(super) fn delete_waiting(
     let mut deleted = 0;
     for seq in seqs {
         let waits = connection
-            .prepare_cached("SELECT 1 FROM tasks WHERE seq = ?1 AND account = ?2 AND state = 0")?
+            .prepare_cached(
+                "SELECT 1 FROM tasks WHERE seq = ?1 AND account = ?2 AND end_seq < 0
+                     AND NOT EXISTS (SELECT 1 FROM claims WHERE seq = ?1)",
+            )?
             .exists(params![seq, account.to_i64()])?;
         if waits {
-            gone.delete(connection, account, *seq)?;
+            gone.delete(connection, changes, account, *seq)?;
             changes.note(Change::Removed { account, seq: *seq });
             deleted += 1;
         }
@@ -111,10 +113,16 @@ impl Gone {
     fn delete(
         &mut self,
         connection: &Connection,
+        changes: &mut Changes,
         account: AccountId,
         seq: TaskSeq,
     ) -> Result<(), StoreError> {
-        connection.prepare_cached("DELETE FROM tasks WHERE seq = ?1")?.execute([seq])?;
+        let mut statement =
+            connection.prepare_cached("DELETE FROM tasks WHERE seq = ?1 RETURNING key_hash")?;
+        let key_hash: Option<Option<i64>> = first(&mut statement, [seq], |row| Ok(row.get(0)?))?;
+        if let Some(key_hash) = key_hash.flatten() {
+            changes.note(Change::KeyGone { key_hash, seq });
+        }
         connection.prepare_cached("DELETE FROM questions WHERE seq = ?1")?.execute([seq])?;
         self.0.entry(task_blocks::block(seq)).or_default().insert(account.to_i64());
         Ok(())

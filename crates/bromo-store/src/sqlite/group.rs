@@ -10,10 +10,11 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::job::{Committed, Fail, Job};
-use super::memory::{Changes, Memory};
+use super::memory::{Change, Changes, Memory};
 use super::settle::Settlement;
-use super::{attempt, claim, settle, submit};
+use super::{attempt, claim, settle, submit, task_blocks, task_keys};
 use crate::error::StoreError;
+use crate::tasks::TaskSeq;
 
 /// What a job is run with.
 pub(super) struct Step<'a> {
@@ -48,6 +49,7 @@ pub(super) fn commit(connection: &Connection, memory: &Arc<Memory>, group: &mut 
 
 fn run(connection: &Connection, memory: &Arc<Memory>, group: &mut [Job]) -> Result<Changes, StoreError> {
     execute(connection, "BEGIN IMMEDIATE")?;
+    let next = memory.numbers().seqs.peek();
     let mut changes = Changes::default();
     let mut step = Step { connection, memory, changes: &mut changes };
     let (mut claims, mut submits, mut settlements, mut attempts) = (vec![], vec![], vec![], vec![]);
@@ -69,8 +71,45 @@ fn run(connection: &Connection, memory: &Arc<Memory>, group: &mut [Job]) -> Resu
     together(&mut step, &mut submits, submit::run)?;
     together(&mut step, &mut settlements, settle::run)?;
     together(&mut step, &mut attempts, attempt::run)?;
+    keep_house(&mut step, next)?;
     execute(connection, "COMMIT")?;
     Ok(changes)
+}
+
+/// What waits for any commit to go along with. `next` is the number of the next task as it was before the group.
+fn keep_house(step: &mut Step<'_>, next: TaskSeq) -> Result<(), StoreError> {
+    let closed = step.memory.queue().take_closed();
+    let accepted = step.changes.keys().count();
+    let sweep = step.memory.keys().slice(accepted, next);
+    if closed.is_empty() && sweep.is_none() {
+        return Ok(());
+    }
+    let kept = in_savepoint(step, |step| {
+        for block in closed {
+            task_blocks::close(step.connection, block)?;
+        }
+        if let Some(sweep) = sweep {
+            task_keys::sweep(step.connection, &sweep)?;
+            step.changes.note(Change::KeysSwept(sweep));
+        }
+        Ok(())
+    })?;
+    // Nobody waits for it, and it comes again: open blocks may be too many, keys stay in memory.
+    if let Err(error) = kept {
+        tracing::warn!(%error, "cannot keep house");
+    }
+    Ok(())
+}
+
+/// At the end: writes what memory knows of keys, which the next opening need not read then.
+pub(super) fn finish(connection: &Connection, memory: &Memory) -> Result<(), StoreError> {
+    let Some(rest) = memory.keys().rest(memory.numbers().seqs.peek()) else { return Ok(()) };
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let written = task_keys::sweep(connection, &rest).and_then(|()| execute(connection, "COMMIT"));
+    if written.is_err() {
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    written
 }
 
 /// Runs jobs of one kind together, or each alone.

@@ -14,6 +14,7 @@ use bromo_rules::id::AccountId;
 use bromo_rules::task::TaskId;
 use bromo_rules::time::Timestamp;
 
+use super::keys_recent::{Keys, Sweep};
 use super::outbox::{Outbox, Pending};
 use super::queue::Queue;
 use crate::tasks::TaskSeq;
@@ -23,6 +24,7 @@ use crate::tasks::TaskSeq;
 pub(super) struct Memory {
     queue: Mutex<Queue>,
     outbox: Mutex<Outbox>,
+    keys: Mutex<Keys>,
     numbers: Numbers,
     recovered: u64,
 }
@@ -40,8 +42,14 @@ pub(super) struct Numbers {
 
 impl Memory {
     /// As the disk has it; `recovered` tasks were found running.
-    pub(super) const fn new(queue: Queue, outbox: Outbox, numbers: Numbers, recovered: u64) -> Self {
-        Self { queue: Mutex::new(queue), outbox: Mutex::new(outbox), numbers, recovered }
+    pub(super) fn new(queue: Queue, outbox: Outbox, keys: Keys, numbers: Numbers, recovered: u64) -> Self {
+        Self {
+            queue: Mutex::new(queue),
+            outbox: Mutex::new(outbox),
+            keys: Mutex::new(keys),
+            numbers,
+            recovered,
+        }
     }
 
     /// The next numbers.
@@ -64,6 +72,11 @@ impl Memory {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The keys, likewise.
+    pub(super) fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the group has written is on disk.
     pub(super) fn apply(&self, changes: Changes) {
         if changes.list.is_empty() {
@@ -72,7 +85,12 @@ impl Memory {
         let (mut queue, mut outbox) = (self.queue(), self.outbox());
         for change in changes.list {
             match change {
-                Change::Accepted { .. } => {}
+                Change::Accepted { keys: new, .. } => {
+                    let mut keys = self.keys();
+                    new.into_iter().for_each(|(hash, seq)| keys.add(hash, seq));
+                }
+                Change::KeyGone { key_hash, seq } => self.keys().remove(key_hash, seq),
+                Change::KeysSwept(sweep) => self.keys().swept(&sweep),
                 Change::Claimed { seq, id, host, .. } => queue.start(seq, id, host),
                 Change::PutBack { seq, not_before, .. } => queue.put_back(seq, not_before),
                 Change::Removed { seq, .. } => drop(queue.remove(seq)),
@@ -113,8 +131,12 @@ impl Counter {
 /// One thing that a job wrote.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Tasks wait. The job queues them itself; this is for those who count.
-    Accepted { account: AccountId, count: i64 },
+    /// Tasks wait. The job queues them itself.
+    Accepted { account: AccountId, count: i64, keys: Vec<(i64, TaskSeq)> },
+    /// A task that had a key is gone.
+    KeyGone { key_hash: i64, seq: TaskSeq },
+    /// Keys up to this one are in their table.
+    KeysSwept(Sweep),
     /// A waiting task runs.
     Claimed { account: AccountId, seq: TaskSeq, id: TaskId, host: Option<Arc<str>> },
     /// A running task waits again.
@@ -155,17 +177,28 @@ impl Changes {
         self.list.truncate(mark);
     }
 
+    /// Keys of tasks that were accepted.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (i64, TaskSeq)> {
+        let keys = self.list.iter().filter_map(|change| match change {
+            Change::Accepted { keys, .. } => Some(keys),
+            _ => None,
+        });
+        keys.flatten().copied()
+    }
+
     /// By how much each account's number of waiting tasks moves.
     pub(super) fn waiting_moves(&self) -> HashMap<AccountId, i64> {
         let mut moves = HashMap::new();
         for change in &self.list {
             match change {
-                Change::Accepted { account, count } => *moves.entry(*account).or_default() += count,
+                Change::Accepted { account, count, .. } => *moves.entry(*account).or_default() += count,
                 Change::Claimed { account, .. } | Change::Removed { account, .. } => {
                     *moves.entry(*account).or_default() -= 1;
                 }
                 Change::PutBack { account, .. } => *moves.entry(*account).or_default() += 1,
-                Change::Ended { .. }
+                Change::KeyGone { .. }
+                | Change::KeysSwept(_)
+                | Change::Ended { .. }
                 | Change::Booked(_)
                 | Change::RetryAt { .. }
                 | Change::Closed { .. }

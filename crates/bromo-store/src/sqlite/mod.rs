@@ -16,6 +16,7 @@ mod folder;
 mod group;
 mod job;
 mod keys;
+mod keys_recent;
 mod ledger;
 mod logs;
 mod memory;
@@ -94,7 +95,7 @@ pub fn open_sqlite(folder: &Path) -> Result<SqliteStore, StoreError> {
     // The checkpointer decides when.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     rusqlite::vtab::array::load_module(&connection)?;
-    let memory = Arc::new(open::load(&connection)?);
+    let memory = Arc::new(open::load(&mut connection)?);
     let readers = Readers::start("store-read", &path, STORE_READERS)?;
     let checkpointer = Some(Checkpointer::start(&path)?);
     let writer = Writer::start("store-write", connection, checkpointer, Arc::clone(&memory))?;

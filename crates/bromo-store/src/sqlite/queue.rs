@@ -16,6 +16,7 @@ use bromo_rules::key::KeyKind;
 use bromo_rules::task::{Depth, Priority, TaskId};
 use bromo_rules::time::Timestamp;
 
+use super::task_blocks;
 use crate::tasks::{Endpoints, Head, TaskSeq};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -77,8 +78,8 @@ impl Rank {
 /// One account's tasks.
 #[derive(Debug, Default)]
 struct Line {
-    /// Those that may run now.
-    ready: [BTreeSet<Rank>; Endpoint::ALL.len()],
+    /// Live tasks that may run now, by endpoint; after them the test tasks, which ask none.
+    ready: [BTreeSet<Rank>; Endpoint::ALL.len() + 1],
     /// The other waiting ones.
     aside: BTreeSet<Rank>,
     depth: Depth,
@@ -91,9 +92,12 @@ impl Line {
         self.depth == Depth::default()
     }
 
-    fn set(&mut self, endpoint: Endpoint, place: Place) -> &mut BTreeSet<Rank> {
+    fn set(&mut self, entry: &Entry, place: Place) -> &mut BTreeSet<Rank> {
         match place {
-            Place::Ready => &mut self.ready[endpoint.index()],
+            Place::Ready => match entry.kind {
+                KeyKind::Live => &mut self.ready[entry.endpoint.index()],
+                KeyKind::Test => &mut self.ready[Endpoint::ALL.len()],
+            },
             Place::Waits | Place::Taken => &mut self.aside,
         }
     }
@@ -109,11 +113,33 @@ pub(super) struct Queue {
     waits: BTreeSet<(Timestamp, TaskSeq)>,
     /// … and the same the other way round.
     wait_ends: BTreeMap<TaskSeq, Timestamp>,
+    /// How many tasks of each block wait or run; the last block stands there even with none.
+    open: BTreeMap<i64, u32>,
+    /// Blocks that have left `open`.
+    closed: Vec<i64>,
 }
 
 impl Queue {
-    /// A task that waits from now on, at its place by `seq`. At most so many stand before it.
-    pub(super) fn push(&mut self, seq: TaskSeq, entry: Entry, not_before: Option<Timestamp>) -> u64 {
+    /// A block that may have tasks which have not ended, those of later blocks not yet accepted.
+    pub(super) fn open(&mut self, block: i64) {
+        if let Some((last, 0)) = self.open.last_key_value().map(|(last, open)| (*last, *open)) {
+            self.open.remove(&last);
+            self.closed.push(last);
+        }
+        self.open.insert(block, 0);
+    }
+
+    /// A task that is new here and waits, at its place by `seq`. At most so many stand before it.
+    pub(super) fn accept(&mut self, seq: TaskSeq, entry: Entry, not_before: Option<Timestamp>) -> u64 {
+        let block = task_blocks::block(seq);
+        if !self.open.contains_key(&block) {
+            self.open(block);
+        }
+        *self.open.entry(block).or_default() += 1;
+        self.push(seq, entry, not_before)
+    }
+
+    fn push(&mut self, seq: TaskSeq, entry: Entry, not_before: Option<Timestamp>) -> u64 {
         let place = if let Some(until) = not_before {
             self.waits.insert((until, seq));
             self.wait_ends.insert(seq, until);
@@ -122,7 +148,7 @@ impl Queue {
             Place::Ready
         };
         let line = self.lines.entry(entry.account).or_default();
-        line.set(entry.endpoint, place).insert(Rank::new(entry.priority, seq));
+        line.set(&entry, place).insert(Rank::new(entry.priority, seq));
         let index = entry.priority.index();
         let before = line.depth.queued[index..].iter().sum();
         line.depth.queued[index] += 1;
@@ -149,22 +175,45 @@ impl Queue {
             return false;
         }
         *place = to;
-        let (rank, endpoint) = (Rank::new(entry.priority, seq), entry.endpoint);
+        let rank = Rank::new(entry.priority, seq);
         if let Some(line) = self.lines.get_mut(&entry.account) {
-            line.set(endpoint, from).remove(&rank);
-            line.set(endpoint, to).insert(rank);
+            line.set(entry, from).remove(&rank);
+            line.set(entry, to).insert(rank);
         }
         true
     }
 
     /// A waiting task is gone: deleted, or ended without an attempt.
     pub(super) fn remove(&mut self, seq: TaskSeq) -> Option<Entry> {
+        let entry = self.pull(seq)?;
+        self.leave_block(seq);
+        Some(entry)
+    }
+
+    /// A running task has ended.
+    pub(super) fn end(&mut self, seq: TaskSeq) -> Option<Running> {
+        let running = self.stop(seq)?;
+        self.leave_block(seq);
+        Some(running)
+    }
+
+    fn leave_block(&mut self, seq: TaskSeq) {
+        let block = task_blocks::block(seq);
+        let Some(open) = self.open.get_mut(&block) else { return };
+        *open -= 1;
+        if *open == 0 && self.open.last_key_value().is_some_and(|(last, _)| *last > block) {
+            self.open.remove(&block);
+            self.closed.push(block);
+        }
+    }
+
+    fn pull(&mut self, seq: TaskSeq) -> Option<Entry> {
         let (entry, place) = self.waiting.remove(&seq)?;
         if let Some(until) = self.wait_ends.remove(&seq) {
             self.waits.remove(&(until, seq));
         }
         if let Some(line) = self.lines.get_mut(&entry.account) {
-            line.set(entry.endpoint, place).remove(&Rank::new(entry.priority, seq));
+            line.set(&entry, place).remove(&Rank::new(entry.priority, seq));
             line.depth.queued[entry.priority.index()] -= 1;
         }
         self.forget_if_empty(entry.account);
@@ -173,7 +222,7 @@ impl Queue {
 
     /// A waiting task runs from now on.
     pub(super) fn start(&mut self, seq: TaskSeq, id: TaskId, host: Option<Arc<str>>) {
-        if let Some(entry) = self.remove(seq) {
+        if let Some(entry) = self.pull(seq) {
             self.lines.entry(entry.account).or_default().depth.processing += 1;
             self.running.insert(seq, Running { entry, id, host });
         }
@@ -181,13 +230,12 @@ impl Queue {
 
     /// A running task waits again, at its old place.
     pub(super) fn put_back(&mut self, seq: TaskSeq, not_before: Option<Timestamp>) {
-        if let Some(running) = self.end(seq) {
+        if let Some(running) = self.stop(seq) {
             self.push(seq, running.entry, not_before);
         }
     }
 
-    /// A running task runs no longer.
-    pub(super) fn end(&mut self, seq: TaskSeq) -> Option<Running> {
+    fn stop(&mut self, seq: TaskSeq) -> Option<Running> {
         let running = self.running.remove(&seq)?;
         let account = running.entry.account;
         if let Some(line) = self.lines.get_mut(&account) {
@@ -222,10 +270,11 @@ impl Queue {
     /// The first tasks of the account that may run.
     pub(super) fn heads(&self, account: AccountId, endpoints: Endpoints, count: usize) -> Vec<Head> {
         let Some(line) = self.lines.get(&account) else { return Vec::new() };
-        let mut fronts: Vec<_> = Endpoint::ALL
-            .into_iter()
-            .filter(|endpoint| endpoints.has(*endpoint))
-            .map(|endpoint| line.ready[endpoint.index()].iter().peekable())
+        let shown =
+            Endpoint::ALL.into_iter().filter(|endpoint| endpoints.has(*endpoint)).map(Endpoint::index);
+        let mut fronts: Vec<_> = shown
+            .chain(std::iter::once(Endpoint::ALL.len()))
+            .map(|index| line.ready[index].iter().peekable())
             .collect();
         let mut heads = Vec::new();
         while heads.len() < count
@@ -267,11 +316,23 @@ impl Queue {
         self.lines.iter().filter(|(_, line)| ready(line)).map(|(account, _)| *account).collect()
     }
 
-    /// Waiting tasks of the account that came before `end`, at most `count`.
-    pub(super) fn waiting_of(&self, account: AccountId, end: TaskSeq, count: usize) -> Vec<TaskSeq> {
+    /// All waiting tasks of the account, oldest first.
+    pub(super) fn waiting_of(&self, account: AccountId) -> Vec<TaskSeq> {
         let Some(line) = self.lines.get(&account) else { return Vec::new() };
-        let all = line.ready.iter().chain([&line.aside]).flatten().map(|rank| rank.seq());
-        all.filter(|seq| *seq < end).take(count).collect()
+        let mut all: Vec<_> =
+            line.ready.iter().chain([&line.aside]).flatten().map(|rank| rank.seq()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether the block is known to have tasks that wait or run, or may yet get some.
+    pub(super) fn is_open(&self, block: i64) -> bool {
+        self.open.contains_key(&block)
+    }
+
+    /// Blocks whose tasks have all ended, each named once.
+    pub(super) fn take_closed(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.closed)
     }
 
     /// A running task.

@@ -1,7 +1,9 @@
 //! Charges and ends of tasks: what of a group touches balances, written together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use bromo_rules::credit::Credits;
 use bromo_rules::id::AccountId;
 use bromo_rules::task::{TaskId, TaskState};
 use bromo_rules::time::Timestamp;
@@ -13,7 +15,7 @@ use super::ledger::Payers;
 use super::memory::{Change, TakenDeliveries};
 use super::outbox::Pending;
 use super::rows::first;
-use super::{attempt, task_rows, webhook};
+use super::{attempt, claim, task_rows, webhook};
 use crate::deliveries::Lane;
 use crate::error::StoreError;
 use crate::ledger::{Charge, Charged};
@@ -60,11 +62,14 @@ pub(super) fn run(step: &mut Step<'_>, jobs: &mut [Settlement<'_>]) -> Result<()
 /// By how much the group moves the number of an account's pending deliveries.
 type Booked = HashMap<AccountId, i64>;
 
-/// What is needed of a task to end it.
+/// A task that is about to end.
 struct Ending {
+    seq: TaskSeq,
     id: TaskId,
     account: AccountId,
-    host: Option<std::sync::Arc<str>>,
+    host: Option<Arc<str>>,
+    attempts: i64,
+    started_at: Option<i64>,
 }
 
 fn end(
@@ -73,107 +78,119 @@ fn end(
     booked: &mut Booked,
     end: &End,
 ) -> Result<Ended, StoreError> {
-    let connection = step.connection;
-    let Some((seq, ending)) = ending(step, end.ender)? else { return Ok(Ended::Lost) };
+    let ending = match end.ender {
+        Ender::Claim(claim) => claimed(step, claim)?,
+        Ender::Queued(seq) => waiting(step.connection, seq)?,
+    };
+    let Some(ending) = ending else { return Ok(Ended::Lost) };
+    let Ending { seq, account, .. } = ending;
+    let ended = pay(step.connection, payers, &ending, end)?;
     let end_seq = step.memory.numbers().end_seqs.next();
-    let state = if end.charge.is_some() { TaskState::Completed } else { TaskState::Failed };
-    if !write_end(connection, end, seq, end_seq, state)? {
-        return Ok(Ended::Lost);
-    }
-    let mut ended = Ended::Done { paid: None };
-    if let Some(price) = end.charge
-        && price.get() > 0
-    {
-        let charge = Charge { request: ending.id, account: ending.account, price, at: end.at };
-        match payers.pay(connection, &charge)? {
-            Charged::Paid { balance, ledger_seq } => {
-                ended = Ended::Done { paid: Some((balance, ledger_seq)) }
-            }
-            Charged::Short => {
-                ended = Ended::Short;
-                connection
-                    .prepare_cached("UPDATE tasks SET state = ?2, charged = 0 WHERE seq = ?1")?
-                    .execute((seq, task_rows::state_number(TaskState::Failed)))?;
-            }
-        }
-    }
-    let response = if ended == Ended::Short { &end.if_short } else { &end.response };
-    connection
-        .prepare_cached("INSERT INTO results (end_seq, response) VALUES (?1, ?2)")?
-        .execute((end_seq, response))?;
+    write(step.connection, &ending, end_seq, end, ended)?;
     step.changes.note(match end.ender {
         Ender::Claim(_) => Change::Ended { seq },
-        Ender::Queued(_) => Change::Removed { account: ending.account, seq },
+        Ender::Queued(_) => Change::Removed { account, seq },
     });
     if let Some(host) = ending.host {
-        let account = ending.account;
         let delivery = Pending { seq, end_seq, account, host, due_at: end.at, lane: Lane::Fresh };
-        book(connection, &delivery)?;
+        book(step.connection, &delivery)?;
         step.changes.note(Change::Booked(delivery));
         give_up_past(step, booked, account, end.pending_max, end.at)?;
     }
     Ok(ended)
 }
 
-/// What ends; none if the ender has no right to it.
-fn ending(step: &Step<'_>, ender: Ender) -> Result<Option<(TaskSeq, Ending)>, StoreError> {
-    match ender {
-        Ender::Claim(Claim { seq, .. }) => {
-            let queue = step.memory.queue();
-            Ok(queue.running(seq).map(|running| {
-                let host = running.host.clone();
-                (seq, Ending { id: running.id, account: running.entry.account, host })
-            }))
-        }
-        Ender::Queued(seq) => {
-            let mut statement = step.connection.prepare_cached(
-                "SELECT t.id, t.account, q.webhook FROM tasks t JOIN questions q ON q.seq = t.seq WHERE t.seq = ?1",
-            )?;
-            let found = first(&mut statement, [seq], |row| {
-                let webhook: Option<Box<str>> = row.get(2)?;
-                let host = webhook.as_deref().map(webhook::host);
-                Ok(Ending { id: task_rows::id(row, 0)?, account: task_rows::account(row, 1)?, host })
-            })?;
-            Ok(found.map(|ending| (seq, ending)))
-        }
-    }
+/// The task of this claim, which is over with that; none if it was lost. What never changes is in memory.
+fn claimed(step: &Step<'_>, claim: Claim) -> Result<Option<Ending>, StoreError> {
+    let Some(held) = claim::release(step.connection, claim)? else { return Ok(None) };
+    let queue = step.memory.queue();
+    let running = queue.running(claim.seq).ok_or_else(|| StoreError::Corrupt {
+        reason: format!("a claim of task {} that nobody made", claim.seq),
+    })?;
+    Ok(Some(Ending {
+        seq: claim.seq,
+        id: running.id,
+        account: running.entry.account,
+        host: running.host.clone(),
+        attempts: held.attempt,
+        started_at: Some(held.started_at),
+    }))
 }
 
-/// Ends the task if it is still the ender's.
-fn write_end(
+/// This task, if it waits.
+fn waiting(connection: &Connection, seq: TaskSeq) -> Result<Option<Ending>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT t.id, t.account, q.webhook, t.attempts, t.started_at FROM tasks t JOIN questions q ON q.seq = t.seq
+         WHERE t.seq = ?1 AND t.end_seq < 0 AND NOT EXISTS (SELECT 1 FROM claims WHERE seq = ?1)",
+    )?;
+    first(&mut statement, [seq], |row| {
+        let webhook: Option<Box<str>> = row.get(2)?;
+        Ok(Ending {
+            seq,
+            id: task_rows::id(row, 0)?,
+            account: task_rows::account(row, 1)?,
+            host: webhook.as_deref().map(webhook::host),
+            attempts: row.get(3)?,
+            started_at: row.get(4)?,
+        })
+    })
+}
+
+/// Takes the charge, if there is one to take.
+fn pay(
     connection: &Connection,
+    payers: &mut Payers,
+    ending: &Ending,
     end: &End,
-    seq: TaskSeq,
-    end_seq: i64,
-    state: TaskState,
-) -> Result<bool, StoreError> {
-    let (from, fence) = match end.ender {
-        Ender::Claim(Claim { fence, .. }) => (TaskState::Processing, Some(fence)),
-        Ender::Queued(_) => (TaskState::Queued, None),
+) -> Result<Ended, StoreError> {
+    let Some(price) = end.charge.filter(|price| *price > Credits::ZERO) else {
+        return Ok(Ended::Done { paid: None });
     };
-    let written = connection
+    let charge = Charge { request: ending.id, account: ending.account, price, at: end.at };
+    Ok(match payers.pay(connection, &charge)? {
+        Charged::Paid { balance, ledger_seq } => Ended::Done { paid: Some((balance, ledger_seq)) },
+        Charged::Short => Ended::Short,
+    })
+}
+
+fn write(
+    connection: &Connection,
+    ending: &Ending,
+    end_seq: i64,
+    end: &End,
+    ended: Ended,
+) -> Result<(), StoreError> {
+    let short = ended == Ended::Short;
+    let charged = end.charge.filter(|_| !short);
+    let state = if charged.is_some() { TaskState::Completed } else { TaskState::Failed };
+    connection.prepare_cached("UPDATE tasks SET state = ?2, end_seq = ?3 WHERE seq = ?1")?.execute((
+        ending.seq,
+        task_rows::state_number(state),
+        end_seq,
+    ))?;
+    connection
         .prepare_cached(
-            "UPDATE tasks SET state = ?2, ended_at = ?3, end_seq = ?4, charged = ?5, expires_at = ?6, not_before = NULL
-             WHERE seq = ?1 AND state = ?7 AND fence = coalesce(?8, fence)",
+            "INSERT INTO results (end_seq, seq, attempts, started_at, ended_at, charged, expires_at, response)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
-            seq,
-            task_rows::state_number(state),
-            end.at.millis(),
             end_seq,
-            end.charge.map_or(0, |charge| charge.get()),
+            ending.seq,
+            ending.attempts,
+            ending.started_at,
+            end.at.millis(),
+            charged.map_or(0, Credits::get),
             end.keep_until.millis(),
-            task_rows::state_number(from),
-            fence,
+            if short { &end.if_short } else { &end.response },
         ])?;
-    Ok(written == 1)
+    Ok(())
 }
 
 fn book(connection: &Connection, delivery: &Pending) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO deliveries (end_seq, seq, account, host, booked_at, state, due_at, attempts, round_attempts)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, 0, 0)",
+            "INSERT INTO deliveries (end_seq, seq, account, host, booked_at, due_at, attempts, round_attempts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, 0)",
         )?
         .execute((
             delivery.end_seq,

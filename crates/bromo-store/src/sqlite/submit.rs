@@ -1,6 +1,6 @@
 //! Accepting tasks: room first, for all or none, then each key alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bromo_rules::id::AccountId;
 use bromo_rules::task::NewTask;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::group::Step;
 use super::job::Asked;
-use super::memory::{Change, Memory};
+use super::memory::{Change, Changes, Memory};
 use super::queue::Entry;
 use super::rows::first;
 use super::{task_blocks, task_keys, task_rows};
@@ -33,6 +33,14 @@ impl Submission {
         Self { account, tasks, key_hashes, queued_max, seqs: Vec::new() }
     }
 
+    /// What the group is to know of those that were taken.
+    fn accepted(&self) -> Change {
+        let taken = self.seqs.iter().zip(&self.key_hashes);
+        let keys = taken.filter_map(|(seq, hash)| Some(((*hash)?, (*seq)?))).collect();
+        let count = i64::try_from(self.seqs.iter().flatten().count()).unwrap_or(0);
+        Change::Accepted { account: self.account, count, keys }
+    }
+
     /// They are on disk: queues them, and tells each its place.
     pub(super) fn apply(&self, memory: &Memory, submitted: &mut Submitted) {
         let Submitted::Each(outcomes) = submitted else { return };
@@ -40,7 +48,7 @@ impl Submission {
         let mut last = None;
         for ((task, seq), outcome) in self.tasks.iter().zip(&self.seqs).zip(outcomes) {
             if let (Some(seq), Ok(accepted)) = (seq, outcome) {
-                accepted.ahead_max = queue.push(*seq, entry(self.account, task), None);
+                accepted.ahead_max = queue.accept(*seq, entry(self.account, task), None);
                 last = Some(*seq);
             }
         }
@@ -60,22 +68,33 @@ pub(super) fn run(
     step: &mut Step<'_>,
     jobs: &mut [&mut Box<Asked<Submission, Submitted>>],
 ) -> Result<(), StoreError> {
-    let mut waiting = Waiting { moves: step.changes.waiting_moves(), blocks: HashMap::new() };
+    let mut waiting = Waiting::after(step.changes);
     for job in jobs {
         let submitted = submit(step, &mut waiting, &mut job.ask)?;
-        let count = job.ask.seqs.iter().flatten().count();
-        step.changes
-            .note(Change::Accepted { account: job.ask.account, count: count.try_into().unwrap_or(0) });
+        step.changes.note(job.ask.accepted());
         job.outcome = Some(Ok(submitted));
     }
     Ok(())
 }
 
 /// How the group moves what memory says of waiting tasks.
+#[derive(Default)]
 struct Waiting {
     moves: HashMap<AccountId, i64>,
+    keys: HashMap<i64, Vec<TaskSeq>>,
     /// The block that each account has come to.
     blocks: HashMap<AccountId, i64>,
+    opened: HashSet<i64>,
+}
+
+impl Waiting {
+    fn after(changes: &Changes) -> Self {
+        let mut waiting = Self { moves: changes.waiting_moves(), ..Self::default() };
+        for (hash, seq) in changes.keys() {
+            waiting.keys.entry(hash).or_default().push(seq);
+        }
+        waiting
+    }
 }
 
 fn submit(step: &Step<'_>, waiting: &mut Waiting, ask: &mut Submission) -> Result<Submitted, StoreError> {
@@ -89,7 +108,7 @@ fn submit(step: &Step<'_>, waiting: &mut Waiting, ask: &mut Submission) -> Resul
     let mut outcomes = Vec::with_capacity(ask.tasks.len());
     for (task, key_hash) in ask.tasks.iter().zip(&ask.key_hashes) {
         if let (Some(key), Some(hash)) = (task.idempotency_key.as_deref(), *key_hash)
-            && let Some(taken) = key_taken(step.connection, account, key, hash)?
+            && let Some(taken) = key_taken(step, waiting, account, key, hash)?
         {
             ask.seqs.push(None);
             outcomes.push(Err(taken));
@@ -97,28 +116,58 @@ fn submit(step: &Step<'_>, waiting: &mut Waiting, ask: &mut Submission) -> Resul
         }
         let seq = step.memory.numbers().seqs.next();
         insert(step.connection, account, seq, task, *key_hash)?;
-        let block = task_blocks::block(seq);
-        let known = waiting.blocks.get(&account) == Some(&block);
-        if !known && step.memory.queue().enters_block(account, block) {
-            task_blocks::enter(step.connection, account, block)?;
+        enter_block(step, waiting, account, seq)?;
+        if let Some(hash) = *key_hash {
+            waiting.keys.entry(hash).or_default().push(seq);
         }
-        waiting.blocks.insert(account, block);
-        *moved += 1;
         ask.seqs.push(Some(seq));
         // The place is known once it stands in the queue.
         outcomes.push(Ok(Accepted { ahead_max: 0 }));
     }
+    let accepted = ask.seqs.iter().flatten().count();
+    *waiting.moves.entry(account).or_default() += i64::try_from(accepted).unwrap_or(0);
     Ok(Submitted::Each(outcomes))
 }
 
+fn enter_block(
+    step: &Step<'_>,
+    waiting: &mut Waiting,
+    account: AccountId,
+    seq: TaskSeq,
+) -> Result<(), StoreError> {
+    let block = task_blocks::block(seq);
+    if waiting.blocks.insert(account, block) == Some(block) {
+        return Ok(());
+    }
+    let queue = step.memory.queue();
+    let (first, first_of_account) = (!queue.is_open(block), queue.enters_block(account, block));
+    drop(queue);
+    if first && waiting.opened.insert(block) {
+        task_blocks::open(step.connection, block)?;
+    }
+    if first_of_account {
+        task_blocks::enter(step.connection, account, block)?;
+    }
+    Ok(())
+}
+
 fn key_taken(
-    connection: &Connection,
+    step: &Step<'_>,
+    waiting: &Waiting,
     account: AccountId,
     key: &str,
     hash: i64,
 ) -> Result<Option<KeyTaken>, StoreError> {
-    let Some(seq) = task_keys::lookup(connection, account, key, hash)? else { return Ok(None) };
-    let mut statement = connection.prepare_cached("SELECT id, state FROM tasks WHERE seq = ?1")?;
+    let recent = step.memory.keys().lookup(hash);
+    let own = waiting.keys.get(&hash).into_iter().flatten().copied();
+    let recent: Vec<_> = recent.into_iter().chain(own).collect();
+    let Some(seq) = task_keys::lookup(step.connection, account, key, hash, &recent)? else {
+        return Ok(None);
+    };
+    let mut statement = step.connection.prepare_cached(
+        "SELECT t.id, CASE WHEN c.seq IS NULL THEN t.state ELSE 3 END
+         FROM tasks t LEFT JOIN claims c ON c.seq = t.seq WHERE t.seq = ?1",
+    )?;
     first(&mut statement, [seq], |row| {
         Ok(KeyTaken { id: task_rows::id(row, 0)?, state: task_rows::state(row, 1)? })
     })
@@ -134,8 +183,8 @@ fn insert(
     connection
         .prepare_cached(
             "INSERT INTO tasks (seq, id, account, endpoint, kind, priority, price, clusters_max, created_at,
-                 state, attempts, cuts, fence, charged)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0, 0, 0)",
+                 key_hash, attempts, cuts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0)",
         )?
         .execute(params![
             seq,
@@ -147,19 +196,12 @@ fn insert(
             task.price.fixed.get(),
             task.price.clusters_max,
             task.created_at.millis(),
+            key_hash,
         ])?;
     connection
         .prepare_cached(
-            "INSERT INTO questions (seq, key, payload, webhook, idempotency_key, key_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO questions (seq, key, payload, webhook, idempotency_key) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![
-            seq,
-            task.key.to_i64(),
-            task.payload,
-            task.webhook,
-            task.idempotency_key,
-            key_hash
-        ])?;
+        .execute(params![seq, task.key.to_i64(), task.payload, task.webhook, task.idempotency_key])?;
     Ok(())
 }

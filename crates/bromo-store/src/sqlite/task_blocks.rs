@@ -1,4 +1,5 @@
-//! Where an account's tasks lie: a coarse index for lists.
+//! Where tasks lie: coarse indexes, of each account's tasks for lists, and of those that have not ended for when the
+//! store is opened.
 //!
 //! An index with an entry a task would grow at as many places as there are accounts, and each place is a page of WAL a
 //! commit. This one has an entry for each stretch of 4096 numbers that has a task of the account.
@@ -21,11 +22,29 @@ pub(super) const fn block(seq: TaskSeq) -> i64 {
     seq >> BLOCK_BITS
 }
 
+/// The first and the last number of a block.
+pub(super) const fn seqs(block: i64) -> (TaskSeq, TaskSeq) {
+    let first = block << BLOCK_BITS;
+    (first, first + BLOCK_SEQS - 1)
+}
+
 /// The account has a task in this block.
 pub(super) fn enter(connection: &Connection, account: AccountId, block: i64) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO task_blocks (account, block) VALUES (?1, ?2)")?
         .execute((account.to_i64(), block))?;
+    Ok(())
+}
+
+/// The block has tasks that have not ended.
+pub(super) fn open(connection: &Connection, block: i64) -> Result<(), StoreError> {
+    connection.prepare_cached("INSERT OR IGNORE INTO open_blocks (block) VALUES (?1)")?.execute([block])?;
+    Ok(())
+}
+
+/// All tasks of the block have ended, and it gets no new ones.
+pub(super) fn close(connection: &Connection, block: i64) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM open_blocks WHERE block = ?1")?.execute([block])?;
     Ok(())
 }
 
@@ -36,8 +55,7 @@ pub(super) fn keep_present(
     accounts: &mut BTreeSet<i64>,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("SELECT account FROM tasks WHERE seq BETWEEN ?1 AND ?2")?;
-    let first = block << BLOCK_BITS;
-    let mut rows = statement.query((first, first + BLOCK_SEQS - 1))?;
+    let mut rows = statement.query(seqs(block))?;
     while !accounts.is_empty()
         && let Some(row) = rows.next()?
     {

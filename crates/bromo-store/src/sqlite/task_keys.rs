@@ -1,12 +1,13 @@
-//! Idempotency keys: found by 64 bits, then compared.
+//! The table of idempotency keys, whose missing part is in memory: see `keys_recent`.
 //!
-//! A text index of random keys would cost more than all else that a submit writes (ceilings: +57 %).
+//! A key is found by 64 bits and then compared. A text index of random keys would cost more than all else that a submit
+//! writes (ceilings: +57 %).
 
 use bromo_rules::id::AccountId;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::rows::first;
+use super::keys_recent::{Sweep, Turn};
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
 
@@ -17,16 +18,43 @@ pub(super) fn hash(account: AccountId, key: &str) -> i64 {
     digest.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
 }
 
-/// The task that has this key.
+/// The task that has this key; `recent` are those that memory knows.
 pub(super) fn lookup(
     connection: &Connection,
     account: AccountId,
     key: &str,
     hash: i64,
+    recent: &[TaskSeq],
 ) -> Result<Option<TaskSeq>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT q.seq FROM questions q JOIN tasks t ON t.seq = q.seq
-         WHERE q.key_hash = ?1 AND q.idempotency_key = ?2 AND t.account = ?3",
-    )?;
-    first(&mut statement, (hash, key, account.to_i64()), |row| Ok(row.get(0)?))
+    let mut candidates = recent.to_vec();
+    let mut statement = connection.prepare_cached("SELECT seq FROM task_keys WHERE key_hash = ?1")?;
+    let mut rows = statement.query([hash])?;
+    while let Some(row) = rows.next()? {
+        candidates.push(row.get(0)?);
+    }
+    for seq in candidates {
+        let mut statement = connection.prepare_cached(
+            "SELECT 1 FROM tasks t JOIN questions q ON q.seq = t.seq
+             WHERE t.seq = ?1 AND t.account = ?2 AND q.idempotency_key = ?3",
+        )?;
+        if statement.exists((seq, account.to_i64(), key))? {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes what a sweep takes along.
+pub(super) fn sweep(connection: &Connection, sweep: &Sweep) -> Result<(), StoreError> {
+    for ((hash, seq), turn) in &sweep.places {
+        let sql = match turn {
+            Turn::Add => "INSERT OR IGNORE INTO task_keys (key_hash, seq) VALUES (?1, ?2)",
+            Turn::Remove => "DELETE FROM task_keys WHERE key_hash = ?1 AND seq = ?2",
+        };
+        connection.prepare_cached(sql)?.execute((hash, seq))?;
+    }
+    if let Some(keys_from) = sweep.keys_from {
+        connection.prepare_cached("UPDATE state SET keys_from = ?1")?.execute([keys_from])?;
+    }
+    Ok(())
 }

@@ -11,17 +11,31 @@ use rusqlite::Row;
 use super::rows::corrupt;
 use crate::error::StoreError;
 
-/// Columns of [`task`], of tables named `t` and `q`.
+/// Columns of [`task`], from [`task_tables`].
 macro_rules! task_columns {
     () => {
         "t.id, t.account, t.endpoint, t.priority, q.webhook, q.idempotency_key, t.price, t.clusters_max, \
-         t.created_at, t.state, t.attempts, t.started_at, t.ended_at, t.charged"
+         t.created_at, CASE WHEN c.seq IS NULL THEN t.state ELSE 3 END, \
+         coalesce(r.attempts, c.attempt, t.attempts), coalesce(r.started_at, c.started_at, t.started_at), \
+         r.ended_at, coalesce(r.charged, 0)"
     };
 }
 pub(super) use task_columns;
 
+/// What is joined to a table of tasks named `t` for [`task_columns`].
+macro_rules! task_tables {
+    () => {
+        " CROSS JOIN questions q ON q.seq = t.seq \
+         LEFT JOIN claims c ON c.seq = t.seq LEFT JOIN results r ON r.end_seq = t.end_seq "
+    };
+}
+pub(super) use task_tables;
+
 /// How many columns [`task_columns`] has.
 pub(super) const TASK_COLUMNS: usize = 14;
+
+/// What stands where something is not yet known: as wide as what replaces it, so that the row keeps its size.
+pub(super) const NOT_YET: i64 = -(1 << 40);
 
 /// The number of each in the database. Only ever appended to.
 const ENDPOINTS: [Endpoint; 8] = [
@@ -35,8 +49,10 @@ const ENDPOINTS: [Endpoint; 8] = [
     Endpoint::GoogleNews,
 ];
 const KINDS: [KeyKind; 2] = [KeyKind::Live, KeyKind::Test];
+/// From 2 on: see the schema.
 const STATES: [TaskState; 4] =
     [TaskState::Queued, TaskState::Processing, TaskState::Completed, TaskState::Failed];
+const FIRST_STATE: i64 = 2;
 
 /// As a column keeps it.
 pub(super) fn endpoint_number(endpoint: Endpoint) -> i64 {
@@ -50,7 +66,7 @@ pub(super) fn kind_number(kind: KeyKind) -> i64 {
 
 /// As a column keeps it.
 pub(super) fn state_number(state: TaskState) -> i64 {
-    number(&STATES, state)
+    FIRST_STATE + number(&STATES, state)
 }
 
 fn number<T: PartialEq>(all: &[T], one: T) -> i64 {
@@ -58,25 +74,25 @@ fn number<T: PartialEq>(all: &[T], one: T) -> i64 {
     all.iter().zip(0..).find(|(other, _)| **other == one).map_or(-1, |(_, number)| number)
 }
 
-fn numbered<T: Copy>(all: &[T], row: &Row<'_>, at: usize, what: &str) -> Result<T, StoreError> {
+fn numbered<T: Copy>(all: &[T], first: i64, row: &Row<'_>, at: usize, what: &str) -> Result<T, StoreError> {
     let number: i64 = row.get(at)?;
-    let found = usize::try_from(number).ok().and_then(|number| all.get(number));
+    let found = usize::try_from(number - first).ok().and_then(|number| all.get(number));
     found.copied().ok_or_else(|| corrupt(what, &number))
 }
 
 /// An endpoint.
 pub(super) fn endpoint(row: &Row<'_>, at: usize) -> Result<Endpoint, StoreError> {
-    numbered(&ENDPOINTS, row, at, "endpoint")
+    numbered(&ENDPOINTS, 0, row, at, "endpoint")
 }
 
 /// A kind of key.
 pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<KeyKind, StoreError> {
-    numbered(&KINDS, row, at, "kind of key")
+    numbered(&KINDS, 0, row, at, "kind of key")
 }
 
 /// A state.
 pub(super) fn state(row: &Row<'_>, at: usize) -> Result<TaskState, StoreError> {
-    numbered(&STATES, row, at, "state of a task")
+    numbered(&STATES, FIRST_STATE, row, at, "state of a task")
 }
 
 /// A task's id.
@@ -100,9 +116,10 @@ pub(super) fn price(row: &Row<'_>, at: usize) -> Result<Price, StoreError> {
     Ok(Price { fixed: Credits::new(row.get(at)?), clusters_max: row.get(at + 1)? })
 }
 
-/// An instant, if there is one.
+/// An instant, if there is one: neither null nor [`NOT_YET`].
 pub(super) fn instant(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>, StoreError> {
-    Ok(row.get::<_, Option<i64>>(at)?.map(Timestamp::from_millis))
+    let millis: Option<i64> = row.get(at)?;
+    Ok(millis.filter(|millis| *millis != NOT_YET).map(Timestamp::from_millis))
 }
 
 /// A task, its columns from number `at` on.
@@ -131,7 +148,7 @@ mod tests {
     #[test]
     fn everything_has_its_number_and_keeps_it() {
         assert_eq!(Endpoint::ALL.map(endpoint_number), [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(TaskState::ALL.map(state_number), [0, 1, 2, 3]);
+        assert_eq!(TaskState::ALL.map(state_number), [2, 3, 4, 5]);
         assert_eq!([KeyKind::Live, KeyKind::Test].map(kind_number), [0, 1]);
     }
 }

@@ -9,10 +9,11 @@ use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::claim::{self, ClaimAsk};
-use super::memory::{Changes, TakenTasks};
+use super::delivery_rows::delivery_state_columns;
+use super::memory::{Changes, Memory, TakenTasks};
 use super::rows::first;
 use super::submit::Submission;
-use super::task_rows::{TASK_COLUMNS, task_columns};
+use super::task_rows::{TASK_COLUMNS, task_columns, task_tables};
 use super::{SqliteStore, delivery_rows, expire, task_blocks, task_keys, task_rows};
 use crate::error::StoreError;
 use crate::tasks::{
@@ -39,8 +40,11 @@ impl Tasks for SqliteStore {
         account: AccountId,
         name: TaskName<'_>,
     ) -> Result<Option<WholeTask>, StoreError> {
-        let name = Name::from(name);
-        let found = self.parts.readers.run(move |connection| whole(connection, account, &name)).await?;
+        let name = Name::new(account, name);
+        // Memory first: what leaves it is on disk by then.
+        let recent = name.recent(&self.parts.memory);
+        let found =
+            self.parts.readers.run(move |connection| whole(connection, account, &name, &recent)).await?;
         Ok(found.map(|(seq, mut whole)| {
             if whole.task.state == TaskState::Queued {
                 let queue = self.parts.memory.queue();
@@ -65,35 +69,35 @@ impl Tasks for SqliteStore {
     }
 
     async fn clear_queue(&self, account: AccountId) -> Result<u64, StoreError> {
+        let memory = &self.parts.memory;
+        // In the order in which they lie on disk. Those that come later are not meant.
+        let waiting = memory.queue().waiting_of(account);
         let mut cleared = 0;
-        // Those that come later are not meant.
-        let end = self.parts.memory.numbers().seqs.peek();
-        loop {
-            let waiting = self.parts.memory.queue().waiting_of(account, end, CLEAR_TASKS_MAX);
-            if waiting.is_empty() {
-                return Ok(cleared);
-            }
-            let memory = Arc::clone(&self.parts.memory);
+        for part in waiting.chunks(CLEAR_TASKS_MAX) {
+            let (part, memory) = (part.to_vec(), Arc::clone(memory));
             let clear = move |connection: &Connection, changes: &mut Changes| {
-                expire::delete_waiting(connection, changes, account, &waiting, memory.numbers().seqs.peek())
+                expire::delete_waiting(connection, changes, account, &part, memory.numbers().seqs.peek())
             };
             cleared += self.parts.writer.change(clear).await?;
         }
+        Ok(cleared)
     }
 
     async fn delete_task(&self, account: AccountId, name: TaskName<'_>) -> Result<Deleted, StoreError> {
-        let (name, memory) = (Name::from(name), Arc::clone(&self.parts.memory));
+        let (name, memory) = (Name::new(account, name), Arc::clone(&self.parts.memory));
         self.parts
             .writer
             .change(move |connection, changes| {
-                let (seq, whole) =
-                    whole(connection, account, &name)?.ok_or(StoreError::Missing { what: "task" })?;
+                let recent = name.recent(&memory);
+                let (seq, whole) = whole(connection, account, &name, &recent)?
+                    .ok_or(StoreError::Missing { what: "task" })?;
                 match whole.task.state {
                     TaskState::Processing => return Ok(Deleted::Runs(whole.task, seq)),
                     TaskState::Completed | TaskState::Failed => return Ok(Deleted::Ended(whole.task)),
                     TaskState::Queued => {}
                 }
-                expire::delete_waiting(connection, changes, account, &[seq], memory.numbers().seqs.peek())?;
+                let next = memory.numbers().seqs.peek();
+                expire::delete_waiting(connection, changes, account, &[seq], next)?;
                 Ok(Deleted::Gone(whole.task))
             })
             .await
@@ -146,8 +150,8 @@ impl Tasks for SqliteStore {
         let memory = Arc::clone(&self.parts.memory);
         self.parts
             .writer
-            .run(move |connection| {
-                expire::expire(connection, now, keep_ms, count, memory.numbers().seqs.peek())
+            .change(move |connection, changes| {
+                expire::expire(connection, changes, now, keep_ms, count, memory.numbers().seqs.peek())
             })
             .await
     }
@@ -164,14 +168,22 @@ impl Tasks for SqliteStore {
 /// [`TaskName`] with a key of its own and its hash.
 enum Name {
     Id(TaskId),
-    Key(Box<str>),
+    Key(Box<str>, i64),
 }
 
-impl From<TaskName<'_>> for Name {
-    fn from(name: TaskName<'_>) -> Self {
+impl Name {
+    fn new(account: AccountId, name: TaskName<'_>) -> Self {
         match name {
             TaskName::Id(id) => Self::Id(id),
-            TaskName::Key(key) => Self::Key(key.into()),
+            TaskName::Key(key) => Self::Key(key.into(), task_keys::hash(account, key)),
+        }
+    }
+
+    /// What memory knows of it.
+    fn recent(&self, memory: &Memory) -> Vec<TaskSeq> {
+        match self {
+            Self::Id(_) => Vec::new(),
+            Self::Key(_, hash) => memory.keys().lookup(*hash),
         }
     }
 }
@@ -181,19 +193,21 @@ fn whole(
     connection: &Connection,
     account: AccountId,
     name: &Name,
+    recent: &[TaskSeq],
 ) -> Result<Option<(TaskSeq, WholeTask)>, StoreError> {
     let seq = match name {
         Name::Id(id) => lookup_id(connection, account, *id)?,
-        Name::Key(key) => task_keys::lookup(connection, account, key, task_keys::hash(account, key))?,
+        Name::Key(key, hash) => task_keys::lookup(connection, account, key, *hash, recent)?,
     };
     let Some(seq) = seq else { return Ok(None) };
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         task_columns!(),
-        ", r.response, d.attempts, d.delivered_at, d.due_at
-         FROM tasks t JOIN questions q ON q.seq = t.seq
-         LEFT JOIN results r ON r.end_seq = t.end_seq LEFT JOIN deliveries d ON d.end_seq = t.end_seq
-         WHERE t.seq = ?1"
+        ", r.response, ",
+        delivery_state_columns!(),
+        " FROM tasks t",
+        task_tables!(),
+        "LEFT JOIN deliveries d ON d.end_seq = t.end_seq WHERE t.seq = ?1"
     ))?;
     let whole = first(&mut statement, [seq], |row: &Row<'_>| {
         Ok(WholeTask {
@@ -230,11 +244,11 @@ fn list(
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         task_columns!(),
-        " FROM task_blocks b
-         CROSS JOIN tasks t ON t.seq BETWEEN b.block * ?3 AND b.block * ?3 + ?3 - 1
-         CROSS JOIN questions q ON q.seq = t.seq
-         WHERE b.account = ?1 AND b.block <= ?2 / ?3 AND t.account = ?1 AND t.seq < ?2
-             AND t.state = coalesce(?4, t.state) AND t.endpoint = coalesce(?5, t.endpoint)
+        " FROM task_blocks b CROSS JOIN tasks t ON t.seq BETWEEN b.block * ?3 AND b.block * ?3 + ?3 - 1",
+        task_tables!(),
+        "WHERE b.account = ?1 AND b.block <= ?2 / ?3 AND t.account = ?1 AND t.seq < ?2
+             AND (?4 IS NULL OR CASE WHEN c.seq IS NULL THEN t.state ELSE 3 END = ?4)
+             AND (?5 IS NULL OR t.endpoint = ?5)
          ORDER BY b.block DESC, t.seq DESC LIMIT ?6"
     ))?;
     let params = params![

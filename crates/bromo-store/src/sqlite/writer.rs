@@ -150,6 +150,9 @@ fn write_all(
             checkpointer.after_commit(connection);
         }
     }
+    if let Err(error) = group::finish(connection, memory) {
+        tracing::warn!(%error, "cannot write what the next start could do without");
+    }
 }
 
 /// Adds what has arrived; waits only if there is nothing at all. False at the end.
