@@ -100,16 +100,20 @@ impl Later {
     }
 
     /// A picked task: counted as running, and may be cancelled from now on.
-    pub(crate) fn begin(&self, seq: TaskSeq, endpoint: Endpoint) -> CancellationToken {
-        self.entering[endpoint.index()].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn begin(&self, seq: TaskSeq, gate: Option<Endpoint>) -> CancellationToken {
+        if let Some(endpoint) = gate {
+            self.entering[endpoint.index()].fetch_add(1, Ordering::Relaxed);
+        }
         let token = CancellationToken::new();
         lock(&self.running).insert(seq, token.clone());
         token
     }
 
     /// The picked task has reached its provider's gate, or never will.
-    pub(crate) fn entered(&self, endpoint: Endpoint) {
-        self.entering[endpoint.index()].fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn entered(&self, gate: Option<Endpoint>) {
+        if let Some(endpoint) = gate {
+            self.entering[endpoint.index()].fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn entering(&self, endpoint: Endpoint) -> usize {

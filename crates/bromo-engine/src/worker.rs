@@ -265,7 +265,8 @@ struct Entered<'a> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.attempt.engine.later.entered(self.attempt.claimed.endpoint);
+        let claimed = &self.attempt.claimed;
+        self.attempt.engine.later.entered((claimed.kind == KeyKind::Live).then_some(claimed.endpoint));
     }
 }
 

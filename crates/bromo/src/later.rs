@@ -10,6 +10,8 @@ use bromo_providers::webhook::Sender;
 use bromo_rules::egress::Egress;
 use tokio_util::sync::CancellationToken;
 
+/// The threads of the later way have less of a busy machine than those that answer now: whoever waits goes first.
+const NICE: i32 = 5;
 /// What was cut is on disk within this time, or is found at the next start.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,11 @@ fn thread(
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = crate::runtime()?;
     let run = move || {
+        #[cfg(target_os = "linux")]
+        // There this is a thread's own priority.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the later way runs at the priority of the rest");
+        }
         runtime.block_on(async {
             let ended = async {
                 work.await;

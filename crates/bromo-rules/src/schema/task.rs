@@ -67,9 +67,12 @@ fn task_parts(success: bool, place: bool) -> Vec<(&'static str, Value)> {
         ("idempotencyKey", nullable(json!({ "type": "string" }))),
     ];
     if place {
-        task.push(("queuePosition?", json!({
-            "type": "integer", "minimum": 1, "description": "At most; 1 is next. On a queued task.",
-        })));
+        task.push((
+            "queuePosition?",
+            json!({
+                "type": "integer", "minimum": 1, "description": "At most; 1 is next. On a queued task.",
+            }),
+        ));
         task.push(("estimatedStartAt?", shape::date_time()));
     }
     let mut parts = vec![

@@ -151,9 +151,26 @@ async fn an_endpoint_without_room_holds_up_its_own_tasks_alone() {
     let other = customer.task("three", gemini).await;
     assert_eq!(customer.ended(&other).await["task"]["status"], "COMPLETED");
     assert_eq!(customer.status(&full[1]).await, "QUEUED");
-    assert_eq!(bromo.in_use(), 1, "a task that cannot run holds no slot");
+    until("a task that cannot run holds no slot", || bromo.in_use() == 1).await;
     upstream.release();
     for id in &full {
+        assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_keys_task_does_not_wait_for_a_live_endpoint() {
+    let upstream = Upstream::holding().await;
+    let bromo = Bromo::before_with(&upstream, "parallel_max = 1\nline_max = 0\n");
+    let customer = bromo.customer("lite").await;
+    let live = [customer.task("one", json!({})).await, customer.task("two", json!({})).await];
+    until("one runs", || upstream.running() == 1).await;
+    let test = bromo.key(&customer, KeyKind::Test).await;
+    let id = test.task("three", json!({})).await;
+    assert_eq!(test.ended(&id).await["task"]["status"], "COMPLETED");
+    assert_eq!(customer.status(&live[1]).await, "QUEUED");
+    upstream.release();
+    for id in &live {
         assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
     }
 }
