@@ -224,7 +224,7 @@ pub trait Tasks: Send + Sync {
     /// `tasks` fails the later one.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: nothing was taken.
+    /// [`StoreError::Conflict`] if an id is taken; [`StoreError::Unavailable`]. Nothing was taken.
     async fn submit(
         &self,
         account: AccountId,

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 
 use crate::tasks::TaskSeq;
 
-/// Keys at which a sweep begins.
-const SWEEP_KEYS: usize = 32_768;
+/// Keys at which a sweep begins. Tests want to see many.
+const SWEEP_KEYS: usize = if cfg!(test) { 16 } else { 32_768 };
 /// Tasks after which one begins all the same, so that few need to be read when the store is opened.
-const SWEEP_SEQS: i64 = 262_144;
+const SWEEP_SEQS: i64 = if cfg!(test) { 40 } else { 262_144 };
 /// Keys that a commit takes along, besides twice as many as it accepts.
-const SLICE_KEYS: usize = 32;
+const SLICE_KEYS: usize = if cfg!(test) { 3 } else { 32 };
 
 /// A key's place in the table.
 type Place = (i64, TaskSeq);
@@ -119,3 +119,6 @@ impl Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

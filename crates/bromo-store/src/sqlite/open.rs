@@ -21,14 +21,16 @@ pub(super) fn load(connection: &mut Connection) -> Result<Memory, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Cut attempts do not count, and may be made again at once.
     transaction.execute(
-        "UPDATE tasks SET cuts = tasks.cuts + 1, not_before = NULL, started_at = claims.started_at
-         FROM claims WHERE claims.seq = tasks.seq",
+        "UPDATE tasks SET cuts = cuts + 1, not_before = NULL,
+             started_at = (SELECT started_at FROM claims WHERE claims.seq = tasks.seq)
+         WHERE seq IN (SELECT seq FROM claims)",
         [],
     )?;
     let recovered = transaction.execute("DELETE FROM claims", [])?;
     let opening: i64 =
         transaction
             .query_row("UPDATE state SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
+    task_blocks::leave_old(&transaction)?;
     transaction.commit()?;
     let last =
         |sql: &str| connection.query_row(sql, [], |row| Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0)));
@@ -42,7 +44,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Memory, StoreError> {
 }
 
 /// All that has not ended.
-fn waiting(connection: &Connection) -> Result<Queue, StoreError> {
+pub(super) fn waiting(connection: &Connection) -> Result<Queue, StoreError> {
     let mut blocks = connection.prepare("SELECT block FROM open_blocks ORDER BY block")?;
     let blocks: Vec<i64> = blocks.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut statement = connection.prepare(

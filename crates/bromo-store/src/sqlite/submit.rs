@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bromo_rules::id::AccountId;
 use bromo_rules::task::NewTask;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use super::group::Step;
 use super::job::Asked;
@@ -180,7 +180,7 @@ fn insert(
     task: &NewTask,
     key_hash: Option<i64>,
 ) -> Result<(), StoreError> {
-    connection
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO tasks (seq, id, account, endpoint, kind, priority, price, clusters_max, created_at,
                  key_hash, attempts, cuts)
@@ -197,7 +197,13 @@ fn insert(
             task.price.clusters_max,
             task.created_at.millis(),
             key_hash,
-        ])?;
+        ]);
+    match inserted {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            return Err(StoreError::Conflict { what: "task" });
+        }
+        inserted => inserted?,
+    };
     connection
         .prepare_cached(
             "INSERT INTO questions (seq, key, payload, webhook, idempotency_key) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -12,8 +12,8 @@ use rusqlite::Connection;
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
 
-/// Numbers in a block: 2 to the power of this.
-const BLOCK_BITS: u32 = 12;
+/// Numbers in a block: 2 to the power of this. Tests want to see many.
+const BLOCK_BITS: u32 = if cfg!(test) { 3 } else { 12 };
 /// Numbers in a block.
 pub(super) const BLOCK_SEQS: i64 = 1 << BLOCK_BITS;
 
@@ -61,6 +61,15 @@ pub(super) fn keep_present(
     {
         accounts.remove(&row.get(0)?);
     }
+    Ok(())
+}
+
+/// Blocks before the oldest task that there is are left by all: of a block that was being filled when an account's last
+/// task in it was deleted, nobody took it out.
+pub(super) fn leave_old(connection: &Connection) -> Result<(), StoreError> {
+    let oldest: Option<TaskSeq> = connection.query_row("SELECT min(seq) FROM tasks", [], |row| row.get(0))?;
+    let first = oldest.map_or(i64::MAX, block);
+    connection.execute("DELETE FROM task_blocks WHERE block < ?1", [first])?;
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use super::{SqliteStore, open_sqlite};
 use crate::contract::{NOW, Outcome, charge, newcomer};
 use crate::{Accounts, Charged, Keys, Ledger, Pages, Store, StoreError};
 
+mod tasks;
+
 async fn with_store(test: impl AsyncFnOnce(&dyn Store) -> Outcome) {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();

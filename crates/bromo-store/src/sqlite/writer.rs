@@ -95,6 +95,12 @@ impl Writer {
         self.hand_over(|answer| Job::Attempt(Box::new(Asked::new(attempted, answer)))).await
     }
 
+    /// Jobs that wait for it now.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
+    }
+
     async fn hand_over<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
