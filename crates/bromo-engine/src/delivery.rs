@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bromo_providers::breaker::{Breaker, BreakerRules, Leave, Verdict};
-use bromo_providers::webhook::{Reception, SendError, Sender};
+use bromo_providers::webhook::{self, Reception, SendError, Sender};
 use bromo_rules::time::Timestamp;
 use bromo_rules::webhook::{Receipt, Schedule};
 use bromo_store::{DeliveryAttempt, Due, Lane, Next, StoreError};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -195,15 +195,14 @@ impl Deliveries {
 
     async fn send(&self, due: &Due, now: Timestamp, deadline: Instant) -> Result<Reception, Fault> {
         let body = body(due).map_err(|error| Fault::Ours(error.to_string()))?;
-        let mut headers = HeaderMap::with_capacity(8);
-        if let Some(sealed) = &due.secrets {
-            let secrets =
-                self.engine.unsealed(due.task.account, sealed).map_err(|e| Fault::Ours(e.to_string()))?;
-            for (name, value) in secrets.sign(due.task.id, due.attempt, now, &body) {
-                let value = HeaderValue::from_str(&value).map_err(|error| Fault::Ours(error.to_string()))?;
-                headers.insert(HeaderName::from_static(name), value);
+        let headers = match &due.secrets {
+            None => HeaderMap::new(),
+            Some(sealed) => {
+                let secrets = self.engine.unsealed(due.task.account, sealed);
+                let secrets = secrets.map_err(|error| Fault::Ours(error.to_string()))?;
+                webhook::headers(secrets.sign(due.task.id, due.attempt, now, &body))
             }
-        }
+        };
         Ok(self.sender.post(&due.url, headers, body.into(), deadline).await?)
     }
 }
