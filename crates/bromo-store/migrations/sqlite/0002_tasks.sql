@@ -137,3 +137,36 @@ CREATE TABLE webhook_secrets (
 -- tasks before `keys_from` have their keys in `task_keys`.
 CREATE TABLE state (openings INTEGER NOT NULL, keys_from INTEGER NOT NULL) STRICT;
 INSERT INTO state VALUES (0, 0);
+
+-- The ledger lies in the order in which it is written: clustered by account, a group of charges touched a page an
+-- account.
+CREATE TABLE ledger_in_order (
+    place INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES accounts (id),
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    balance INTEGER NOT NULL,
+    request BLOB,
+    -- What a task's charge has instead: it cannot be made twice, since its task ends once, and needs no index.
+    task BLOB,
+    at INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO ledger_in_order (account, seq, kind, amount, balance, request, at)
+    SELECT account, seq, kind, amount, balance, request, at FROM ledger ORDER BY at, account, seq;
+DROP TABLE ledger;
+ALTER TABLE ledger_in_order RENAME TO ledger;
+
+CREATE UNIQUE INDEX ledger_by_request ON ledger (request) WHERE request IS NOT NULL;
+
+-- Which stretches of 4096 places an account has entries in, and the first of them there.
+CREATE TABLE ledger_blocks (
+    account INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    PRIMARY KEY (account, block)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO ledger_blocks (account, block, first_seq)
+    SELECT account, place / 4096, min(seq) FROM ledger GROUP BY account, place / 4096;

@@ -9,6 +9,7 @@ use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::ledger::Cause;
 use super::rows::{account_columns, column, first};
 use super::{SqliteStore, keys, ledger, rows, secrets};
 use crate::accounts::Accounts;
@@ -70,7 +71,7 @@ impl Accounts for SqliteStore {
                 let mut account = get(connection, id)?;
                 let before = account.version;
                 if let Some(entry) = account.apply(&change, &plans, now)? {
-                    ledger::insert(connection, &entry)?;
+                    ledger::insert(connection, &entry, Cause::Request)?;
                 }
                 if account.version != before {
                     update(connection, &account)?;
@@ -117,7 +118,7 @@ fn create(
             column(account.ledger_seq),
             account.created_at.millis(),
         ])?;
-    ledger::insert(connection, opening)?;
+    ledger::insert(connection, opening, Cause::Request)?;
     keys::insert(connection, key)?;
     if secrets.is_some() {
         secrets::put(connection, account.id, secrets)?;

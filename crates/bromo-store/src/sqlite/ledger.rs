@@ -30,14 +30,29 @@ impl Ledger for SqliteStore {
             .readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(
-                    "SELECT account, seq, kind, amount, balance, request, at FROM ledger
-                     WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+                    "SELECT l.account, l.seq, l.kind, l.amount, l.balance, coalesce(l.request, l.task), l.at
+                     FROM ledger_blocks b CROSS JOIN ledger l ON l.place BETWEEN b.block * ?3 AND b.block * ?3 + ?3 - 1
+                     WHERE b.account = ?1 AND l.account = ?1 AND l.seq > ?2 AND b.block >= coalesce(
+                         (SELECT max(block) FROM ledger_blocks WHERE account = ?1 AND first_seq <= ?2 + 1), 0)
+                     ORDER BY b.block, l.place LIMIT ?4",
                 )?;
-                let params = (account.to_i64(), column(after_seq), count);
+                let params = (account.to_i64(), column(after_seq), BLOCK_PLACES, count);
                 statement.query_and_then(params, rows::entry)?.collect()
             })
             .await
     }
+}
+
+/// Places in a block of the ledger: an account's entries are found by the blocks that it has any in.
+const BLOCK_PLACES: i64 = 4096;
+
+/// What a charge is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// An answer. It may be asked for again.
+    Request,
+    /// A task, which ends once.
+    Task,
 }
 
 /// An account as the group's charges leave it.
@@ -52,7 +67,12 @@ pub(super) struct Payers(HashMap<AccountId, Option<Payer>>);
 
 impl Payers {
     /// Takes the price from the account as it stands now and writes the entry.
-    pub(super) fn pay(&mut self, connection: &Connection, charge: &Charge) -> Result<Charged, StoreError> {
+    pub(super) fn pay(
+        &mut self,
+        connection: &Connection,
+        charge: &Charge,
+        cause: Cause,
+    ) -> Result<Charged, StoreError> {
         if charge.price <= Credits::ZERO {
             return Err(ChangeError::OutOfRange.into());
         }
@@ -68,7 +88,7 @@ impl Payers {
         let Some(entry) = payer.account.charge(charge.request, charge.price, charge.at) else {
             return Ok(paid_before(connection, charge)?.unwrap_or(Charged::Short));
         };
-        if insert(connection, &entry)? {
+        if insert(connection, &entry, cause)? {
             payer.changed = true;
             return Ok(Charged::Paid { balance: entry.balance, ledger_seq: entry.seq });
         }
@@ -105,11 +125,16 @@ fn paid_before(connection: &Connection, charge: &Charge) -> Result<Option<Charge
 }
 
 /// Writes an entry; false if its request has one already.
-pub(super) fn insert(connection: &Connection, entry: &Entry) -> Result<bool, StoreError> {
+pub(super) fn insert(connection: &Connection, entry: &Entry, cause: Cause) -> Result<bool, StoreError> {
+    let name = entry.request.as_ref().map(RequestId::as_bytes);
+    let (request, task) = match cause {
+        Cause::Request => (name, None),
+        Cause::Task => (None, name),
+    };
     let written = connection
         .prepare_cached(
-            "INSERT INTO ledger (account, seq, kind, amount, balance, request, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO ledger (account, seq, kind, amount, balance, request, task, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (request) WHERE request IS NOT NULL DO NOTHING",
         )?
         .execute(params![
@@ -118,8 +143,18 @@ pub(super) fn insert(connection: &Connection, entry: &Entry) -> Result<bool, Sto
             entry.kind.word(),
             entry.amount.get(),
             entry.balance.get(),
-            entry.request.as_ref().map(RequestId::as_bytes),
+            request,
+            task,
             entry.at.millis(),
         ])?;
-    Ok(written == 1)
+    if written == 0 {
+        return Ok(false);
+    }
+    let block = connection.last_insert_rowid() / BLOCK_PLACES;
+    connection
+        .prepare_cached(
+            "INSERT INTO ledger_blocks (account, block, first_seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute((entry.account.to_i64(), block, column(entry.seq)))?;
+    Ok(true)
 }

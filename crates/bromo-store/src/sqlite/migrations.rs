@@ -71,6 +71,28 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_that_was_there_is_found_in_its_new_order() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        apply(&mut connection, &STORE[..1]).unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for (account, seq, at) in [(1, 1, 10), (2, 1, 11), (1, 2, 12), (2, 2, 12), (1, 3, 12)] {
+            let sql = "INSERT INTO ledger VALUES (?1, ?2, 'grant', 5, 5 * ?2, NULL, ?3)";
+            connection.execute(sql, (account, seq, at)).unwrap();
+        }
+        apply(&mut connection, STORE).unwrap();
+        let seqs = |account: i64| {
+            let mut statement =
+                connection.prepare("SELECT seq FROM ledger WHERE account = ?1 ORDER BY place").unwrap();
+            let seqs = statement.query_map([account], |row| row.get::<_, i64>(0)).unwrap();
+            seqs.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        assert_eq!((seqs(1), seqs(2)), (vec![1, 2, 3], vec![1, 2]));
+        let blocks: i64 =
+            connection.query_row("SELECT count(*) FROM ledger_blocks", [], |row| row.get(0)).unwrap();
+        assert_eq!(blocks, 2);
+    }
+
+    #[test]
     fn a_database_of_a_newer_program_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         apply(&mut connection, STORE).unwrap();

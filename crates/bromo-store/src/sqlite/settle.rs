@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::group::Step;
 use super::job::{Asked, Fail};
-use super::ledger::Payers;
+use super::ledger::{Cause, Payers};
 use super::memory::{Change, TakenDeliveries};
 use super::outbox::Pending;
 use super::rows::first;
@@ -45,7 +45,7 @@ pub(super) fn run(step: &mut Step<'_>, jobs: &mut [Settlement<'_>]) -> Result<()
     for job in jobs {
         match job {
             Settlement::Charge(job) => {
-                job.outcome = Some(match payers.pay(step.connection, &job.ask) {
+                job.outcome = Some(match payers.pay(step.connection, &job.ask, Cause::Request) {
                     // What is wrong with one charge is told to its caller alone; anything else ends the group's.
                     Err(error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) => {
                         return Err(error);
@@ -147,7 +147,7 @@ fn pay(
         return Ok(Ended::Done { paid: None });
     };
     let charge = Charge { request: ending.id, account: ending.account, price, at: end.at };
-    Ok(match payers.pay(connection, &charge)? {
+    Ok(match payers.pay(connection, &charge, Cause::Task)? {
         Charged::Paid { balance, ledger_seq } => Ended::Done { paid: Some((balance, ledger_seq)) },
         Charged::Short => Ended::Short,
     })

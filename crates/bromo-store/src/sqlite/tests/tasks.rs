@@ -326,11 +326,12 @@ async fn within_one_group_a_key_is_given_once_and_room_is_counted_exactly() {
 async fn an_error_of_one_frequent_job_undoes_no_other_of_its_group() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
-    let (id, other) = (account(&store, 1).await.unwrap(), account(&store, 2).await.unwrap());
-    queue(&store, &[task(id, 1), task(id, 2), hooked(id, 3, HOOK)]).await.unwrap();
-    let claimed = claim_next(&store, id, 3).await.unwrap();
-    // The charge of task 1 is another account's already.
-    store.charge(charge(other, 1, 7)).await.unwrap();
+    // An account that is not there cannot pay.
+    let (id, stray) = (account(&store, 1).await.unwrap(), AccountId::from_random(404));
+    queue(&store, &[task(id, 2), hooked(id, 3, HOOK)]).await.unwrap();
+    queue(&store, &[task(stray, 1)]).await.unwrap();
+    let mut claimed = claim_next(&store, stray, 1).await.unwrap();
+    claimed.extend(claim_next(&store, id, 2).await.unwrap());
     let (release, held) = hold(&store);
     let submits = join_all([
         store.submit(id, vec![task(id, 10), keyed(id, 11, "a")], 99),
@@ -348,14 +349,14 @@ async fn an_error_of_one_frequent_job_undoes_no_other_of_its_group() {
     assert!(
         matches!(&submits[2], Ok(Submitted::Each(outcomes)) if outcomes[0].is_ok() && outcomes[1] == taken)
     );
-    assert!(matches!(&ends[0], Err(StoreError::Conflict { what: "request" })), "{:?}", ends[0]);
+    assert!(matches!(&ends[0], Err(StoreError::Missing { what: "account" })), "{:?}", ends[0]);
     assert!(ends[1..].iter().all(|ended| matches!(ended, Ok(Ended::Done { paid: Some(_) }))), "{ends:?}");
     charged.unwrap();
     let entries = store.list_entries(id, 0, 99).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(entries[3].balance.get(), 500 - 7 - 5 - 5);
     assert_eq!((store.totals(), store.pending()), ((3, 1), 1));
-    check_memory(&store, folder.path(), &[id, other]);
+    check_memory(&store, folder.path(), &[id, stray]);
 }
 
 #[tokio::test]
