@@ -260,7 +260,7 @@ pub trait Tasks: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn depth(&self, account: AccountId) -> Result<Depth, StoreError>;
 
-    /// Deletes every waiting task of the account; their number.
+    /// Deletes every waiting task of the account; their number. Many go in parts, so that nobody else waits for long.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -313,8 +313,8 @@ pub trait Tasks: Send + Sync {
     /// [`StoreError::Unavailable`]: safe to call again.
     async fn end_task(&self, end: End) -> Result<Ended, StoreError>;
 
-    /// Deletes at most `count` tasks that are kept no longer, with all that belongs to them; how many were looked at.
-    /// A delivery that ended later keeps its task for `keep_ms` after that.
+    /// Deletes at most `count` tasks that are kept no longer, with all that belongs to them, in parts; how many were
+    /// looked at. A delivery that ended later keeps its task for `keep_ms` after that.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -19,6 +19,9 @@ use crate::deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, N
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
 
+/// Deliveries that are made again with one commit. The writer has others to serve.
+const REDELIVER_MAX: u32 = 200;
+
 #[async_trait]
 impl Deliveries for SqliteStore {
     async fn take_due(
@@ -91,16 +94,23 @@ impl Deliveries for SqliteStore {
         now: Timestamp,
         count: u32,
     ) -> Result<u64, StoreError> {
-        self.parts
-            .writer
-            .change(move |connection, changes| {
-                let given_up = given_up(connection, account, since, count)?;
+        let mut made = 0;
+        while made < count {
+            let some = REDELIVER_MAX.min(count - made);
+            let redeliver = move |connection: &Connection, changes: &mut Changes| {
+                let given_up = given_up(connection, account, since, some)?;
                 for stored in &given_up {
                     redeliver(connection, changes, stored, now)?;
                 }
-                Ok(given_up.len() as u64)
-            })
-            .await
+                Ok(u32::try_from(given_up.len()).unwrap_or(some))
+            };
+            let found = self.parts.writer.change(redeliver).await?;
+            made += found;
+            if found < some {
+                break;
+            }
+        }
+        Ok(made.into())
     }
 
     async fn lookup_secrets(&self, account: AccountId) -> Result<Option<SealedSecrets>, StoreError> {

@@ -44,6 +44,8 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use self::checkpoint::Checkpointer;
 use self::connection::Durability;
 pub use self::logs::{SqliteLogs, open_sqlite_logs};
@@ -88,6 +90,14 @@ impl fmt::Debug for SqliteStore {
 /// [`StoreError::Unavailable`] if the folder is in use by another process, cannot be written, or holds the
 /// database of a newer program; [`StoreError::Corrupt`] if the file is no database.
 pub fn open_sqlite(folder: &Path) -> Result<SqliteStore, StoreError> {
+    open_watched(folder, |_| Ok(()))
+}
+
+/// The same; `watch` is given the connection that writes before the writer has it.
+fn open_watched(
+    folder: &Path,
+    watch: impl FnOnce(&mut Connection) -> Result<(), StoreError>,
+) -> Result<SqliteStore, StoreError> {
     let lock = folder::claim(folder, STORE_LOCK)?;
     let path = folder.join(STORE_FILE);
     let mut connection = connection::open_writer(&path, Durability::Full)?;
@@ -96,6 +106,7 @@ pub fn open_sqlite(folder: &Path) -> Result<SqliteStore, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     rusqlite::vtab::array::load_module(&connection)?;
     let memory = Arc::new(open::load(&mut connection)?);
+    watch(&mut connection)?;
     let readers = Readers::start("store-read", &path, STORE_READERS)?;
     let checkpointer = Some(Checkpointer::start(&path)?);
     let writer = Writer::start("store-write", connection, checkpointer, Arc::clone(&memory))?;

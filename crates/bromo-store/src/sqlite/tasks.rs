@@ -21,8 +21,10 @@ use crate::tasks::{
     Tasks, WholeTask,
 };
 
-/// Tasks that a cleared queue loses with one commit. The writer has others to serve.
-const CLEAR_TASKS_MAX: usize = 500;
+/// Tasks that a cleared queue loses with one commit. The writer has others to serve: a few milliseconds.
+const CLEAR_TASKS_MAX: usize = 200;
+/// Tasks that expire with one commit. They may lie anywhere.
+const EXPIRE_TASKS_MAX: u32 = 64;
 
 #[async_trait]
 impl Tasks for SqliteStore {
@@ -147,13 +149,20 @@ impl Tasks for SqliteStore {
     }
 
     async fn expire_tasks(&self, now: Timestamp, keep_ms: i64, count: u32) -> Result<u32, StoreError> {
-        let memory = Arc::clone(&self.parts.memory);
-        self.parts
-            .writer
-            .change(move |connection, changes| {
-                expire::expire(connection, changes, now, keep_ms, count, memory.numbers().seqs.peek())
-            })
-            .await
+        let mut looked_at = 0;
+        while looked_at < count {
+            let memory = Arc::clone(&self.parts.memory);
+            let some = EXPIRE_TASKS_MAX.min(count - looked_at);
+            let expire = move |connection: &Connection, changes: &mut Changes| {
+                expire::expire(connection, changes, now, keep_ms, some, memory.numbers().seqs.peek())
+            };
+            let found = self.parts.writer.change(expire).await?;
+            looked_at += found;
+            if found < some {
+                break;
+            }
+        }
+        Ok(looked_at)
     }
 
     fn recovered(&self) -> u64 {
