@@ -74,7 +74,7 @@ impl Route {
         {
             return (Self::Answer(endpoint), None);
         }
-        let (name, task) = split(rest);
+        let (name, task) = split(rest, *method == Method::POST);
         let found = TABLE.iter().find(|(_, by, template)| by == method && *template == name);
         found.map_or((Self::Unknown, None), |(route, ..)| (*route, task))
     }
@@ -125,14 +125,15 @@ fn endpoint(path: &str) -> Option<Endpoint> {
 }
 
 /// The template that a path without `/v1/` fits, and what stands in the place of `{id}`.
-fn split(path: &str) -> (&str, Option<&str>) {
+fn split(path: &str, post: bool) -> (&str, Option<&str>) {
     let tasks = path.strip_prefix("async/task/").or_else(|| path.strip_prefix("task/"));
     let Some(rest) = tasks.or_else(|| path.strip_prefix("tasks/")) else {
         return (if path == "task" { "async/task" } else { path }, None);
     };
     match rest.split_once('/') {
         None if rest.is_empty() => (path, None),
-        None if rest == "batch" && !path.starts_with("tasks/") => ("async/task/batch", None),
+        // To be read or cancelled, `batch` is a key like any other.
+        None if post && rest == "batch" && !path.starts_with("tasks/") => ("async/task/batch", None),
         None => ("async/task/{id}", Some(rest)),
         Some((id, "redeliver")) if !id.is_empty() => ("async/task/{id}/redeliver", Some(id)),
         Some((id, "deliveries")) if !id.is_empty() => ("async/task/{id}/deliveries", Some(id)),
@@ -179,6 +180,7 @@ mod tests {
         for path in ["/v1/async/task/7f", "/v1/task/7f", "/v1/tasks/7f"] {
             check(Method::GET, path, Route::Task, Some("7f"));
         }
+        check(Method::GET, "/v1/async/task/batch", Route::Task, Some("batch"));
         check(Method::DELETE, "/v1/async/task/7f", Route::CancelTask, Some("7f"));
         check(Method::POST, "/v1/async/task/7f/redeliver", Route::Redeliver, Some("7f"));
     }

@@ -1,8 +1,8 @@
 //! Due deliveries: sign, send, record the attempt. What is sent when is the store's to say, how much at once is here.
 //!
-//! Fresh deliveries and retries have places of their own, and each host only so many of them: a receiver that hangs
-//! holds its own share and delays nobody else. A host that keeps failing has its circuit opened: its deliveries wait
-//! for it, none is dropped.
+//! Fresh deliveries and retries have places of their own, each host only so many of them, and each account no more than a
+//! share: receivers that hang hold their account's share and delay nobody else. A host that keeps failing for an account
+//! has that circuit opened: the account's deliveries to it wait, none is dropped, and other accounts' are not concerned.
 //!
 //! Source: docs/webhooks.md#deliveries
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bromo_providers::breaker::{Breaker, BreakerRules, Leave, Verdict};
 use bromo_providers::webhook::{self, Reception, SendError, Sender};
+use bromo_rules::id::AccountId;
 use bromo_rules::time::Timestamp;
 use bromo_rules::webhook::{Receipt, Schedule};
 use bromo_store::{DeliveryAttempt, Due, Lane, Next, StoreError};
@@ -29,6 +30,15 @@ use crate::{Engine, random};
 const TAKE_MAX: usize = 64;
 /// How often the clock is looked at while deliveries wait.
 const TICK: Duration = Duration::from_millis(20);
+/// The places of a lane that one account may use: one in so many.
+const ACCOUNT_SHARE: usize = 4;
+/// Deliveries of one account to one host that are taken in one go.
+const GRANT_MAX: usize = 8;
+/// Circuits that are remembered with nothing under way; past it they are forgotten.
+const CIRCUITS_IDLE_MAX: usize = 10_000;
+/// While the next delivery is due later than this, the clock is looked at less often.
+const SOON: Duration = Duration::from_secs(1);
+const SLOW_TICK: Duration = Duration::from_millis(100);
 /// Bytes of an error's text in the delivery log.
 const ERROR_BYTES_MAX: usize = 500;
 
@@ -53,8 +63,13 @@ pub struct WebhookSettings {
 
 /// Sends what is due until `stop`; attempts that still run at `cut` are put back.
 pub async fn run(engine: Arc<Engine>, sender: Arc<Sender>, stop: CancellationToken, cut: CancellationToken) {
-    let deliveries =
-        Arc::new(Deliveries { engine, sender, hosts: Hosts::default(), inside: Default::default(), cut });
+    let deliveries = Arc::new(Deliveries {
+        engine,
+        sender,
+        receivers: Receivers::default(),
+        inside: Default::default(),
+        cut,
+    });
     while !stop.is_cancelled() {
         let took = match deliveries.take().await {
             Ok(took) => took,
@@ -67,11 +82,13 @@ pub async fn run(engine: Arc<Engine>, sender: Arc<Sender>, stop: CancellationTok
             tokio::task::yield_now().await;
             continue;
         }
-        let waiting = deliveries.engine.store().pending() > 0;
+        let next = deliveries.engine.store().next_due().await.ok().flatten();
+        let soon = deliveries.engine.clock().now().plus(SOON);
+        let tick = if next.is_some_and(|next| next <= soon) { TICK } else { SLOW_TICK };
         tokio::select! {
             () = stop.cancelled() => {}
             () = deliveries.engine.later.due.notified() => {}
-            () = tokio::time::sleep(TICK), if waiting => {}
+            () = tokio::time::sleep(tick), if next.is_some() => {}
         }
     }
 }
@@ -79,7 +96,7 @@ pub async fn run(engine: Arc<Engine>, sender: Arc<Sender>, stop: CancellationTok
 struct Deliveries {
     engine: Arc<Engine>,
     sender: Arc<Sender>,
-    hosts: Hosts,
+    receivers: Receivers,
     /// Attempts under way, by lane.
     inside: [AtomicUsize; 2],
     cut: CancellationToken,
@@ -96,7 +113,21 @@ impl Deliveries {
                 continue;
             }
             let now = self.engine.clock().now();
-            let room = |host: &str| self.hosts.room(host, settings, now);
+            let share = (places / ACCOUNT_SHARE).max(1);
+            let bounds = Bounds { lane, share, per_host_max: settings.per_host_max, now };
+            // What was granted in this call and is not under way yet, by account and by host.
+            let granted = Mutex::new((HashMap::<AccountId, usize>::new(), HashMap::<String, usize>::new()));
+            let room = |account: AccountId, host: &str| {
+                let mut granted = granted.lock().unwrap_or_else(PoisonError::into_inner);
+                let (of_account, of_host) = &mut *granted;
+                let used = (of_account.get(&account).copied(), of_host.get(host).copied());
+                let used = (used.0.unwrap_or_default(), used.1.unwrap_or_default());
+                let room = self.receivers.room(bounds, account, host, used);
+                let room = room.min(GRANT_MAX);
+                *of_account.entry(account).or_default() += room;
+                *of_host.entry(host.to_owned()).or_default() += room;
+                room
+            };
             for due in self.engine.store().take_due(lane, now, &room, free.min(TAKE_MAX)).await? {
                 any = true;
                 self.begin(lane, due, now);
@@ -107,7 +138,8 @@ impl Deliveries {
 
     fn begin(self: &Arc<Self>, lane: Lane, due: Due, now: Timestamp) {
         let rules = self.engine.settings().webhooks.breaker;
-        let Some(leave) = self.hosts.enter(&due.host, rules, now) else {
+        let receiver = (due.task.account, due.host.clone());
+        let Some(leave) = self.receivers.enter(lane, &receiver, rules, now) else {
             // The circuit opened since its room was asked.
             self.engine.store().put_back(&[due.seq]);
             return;
@@ -115,9 +147,8 @@ impl Deliveries {
         self.inside[lane as usize].fetch_add(1, Ordering::Relaxed);
         let this = Arc::clone(self);
         self.engine.workers.spawn(async move {
-            let host = due.host.clone();
             let verdict = this.deliver(due).await;
-            this.hosts.leave(&host, leave, verdict, this.engine.clock().now());
+            this.receivers.leave(lane, &receiver, leave, verdict, this.engine.clock().now());
             this.inside[lane as usize].fetch_sub(1, Ordering::Relaxed);
             this.engine.later.due.notify_one();
         });
@@ -145,6 +176,10 @@ impl Deliveries {
             Err(Fault::Ours(_)) => (Receipt::Failed, None, Verdict::Unknown),
             Err(Fault::Send(error)) => {
                 let forbidden = matches!(error, SendError::Forbidden { .. } | SendError::Url(_));
+                if let SendError::Forbidden { host, forbidden } = error {
+                    // The address is the operator's to know.
+                    tracing::warn!(task = %due.task.id, host, %forbidden, "a webhook's name leads to a forbidden address");
+                }
                 counters.forbidden.add(u64::from(forbidden));
                 (Receipt::Failed, None, if forbidden { Verdict::Unknown } else { Verdict::Failing })
             }
@@ -223,49 +258,105 @@ fn body(due: &Due) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&TaskBody { response: Some(response), ..TaskBody::of(&due.task) })
 }
 
-/// Receivers by host and port, as far as there is something to know of them.
+/// Who is being sent to, and how that went.
 #[derive(Default)]
-struct Hosts(Mutex<HashMap<String, Host>>);
+struct Receivers(Mutex<Seen>);
 
-struct Host {
+#[derive(Default)]
+struct Seen {
+    /// Attempts under way, by account and lane, and by host.
+    accounts: HashMap<(AccountId, usize), usize>,
+    hosts: HashMap<String, usize>,
+    /// One an account and host, as far as there is something to know of it.
+    circuits: HashMap<(AccountId, String), Circuit>,
+}
+
+/// What bounds the deliveries that are taken in one go.
+#[derive(Clone, Copy)]
+struct Bounds {
+    lane: Lane,
+    /// Places of the lane that one account may use.
+    share: usize,
+    per_host_max: usize,
+    now: Timestamp,
+}
+
+struct Circuit {
     inside: usize,
     breaker: Breaker,
 }
 
-impl Hosts {
-    /// How many more deliveries the host may be sent now.
-    fn room(&self, host: &str, settings: &WebhookSettings, now: Timestamp) -> usize {
-        let hosts = self.lock();
-        let Some(host) = hosts.get(host) else { return settings.per_host_max };
-        match (host.breaker.lets_through(now), host.breaker.is_closed()) {
+impl Receivers {
+    /// How many more deliveries of this account the host may be sent now; `granted` were promised to the account and to
+    /// the host already.
+    fn room(&self, bounds: Bounds, account: AccountId, host: &str, granted: (usize, usize)) -> usize {
+        let Bounds { lane, share, per_host_max, now } = bounds;
+        let seen = self.lock();
+        let of_account = seen.accounts.get(&(account, lane as usize)).copied().unwrap_or_default();
+        let of_host = seen.hosts.get(host).copied().unwrap_or_default();
+        let room = share.saturating_sub(of_account + granted.0);
+        let room = room.min(per_host_max.saturating_sub(of_host + granted.1));
+        let Some(circuit) = seen.circuits.get(&(account, host.to_owned())) else { return room };
+        match (circuit.breaker.lets_through(now), circuit.breaker.is_closed()) {
             (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => settings.per_host_max.saturating_sub(host.inside),
+            (true, false) => room.min(1),
+            (true, true) => room,
         }
     }
 
-    fn enter(&self, host: &str, rules: BreakerRules, now: Timestamp) -> Option<Leave> {
-        let mut hosts = self.lock();
-        if !hosts.contains_key(host) {
-            hosts.insert(host.to_owned(), Host { inside: 0, breaker: Breaker::new(rules) });
+    fn enter(
+        &self,
+        lane: Lane,
+        receiver: &(AccountId, String),
+        rules: BreakerRules,
+        now: Timestamp,
+    ) -> Option<Leave> {
+        let mut seen = self.lock();
+        if !seen.circuits.contains_key(receiver) {
+            if seen.circuits.len() >= CIRCUITS_IDLE_MAX {
+                seen.circuits.retain(|_, circuit| circuit.inside > 0);
+            }
+            seen.circuits.insert(receiver.clone(), Circuit { inside: 0, breaker: Breaker::new(rules) });
         }
-        let host = hosts.get_mut(host)?;
-        let leave = host.breaker.ask(now).ok()?;
-        host.inside += 1;
+        let circuit = seen.circuits.get_mut(receiver)?;
+        let leave = circuit.breaker.ask(now).ok()?;
+        circuit.inside += 1;
+        *seen.accounts.entry((receiver.0, lane as usize)).or_default() += 1;
+        *seen.hosts.entry(receiver.1.clone()).or_default() += 1;
         Some(leave)
     }
 
-    fn leave(&self, name: &str, leave: Leave, verdict: Verdict, now: Timestamp) {
-        let mut hosts = self.lock();
-        let Some(host) = hosts.get_mut(name) else { return };
-        host.breaker.settle(leave, verdict, now);
-        host.inside -= 1;
-        if host.inside == 0 && host.breaker.is_spotless() {
-            hosts.remove(name);
+    fn leave(
+        &self,
+        lane: Lane,
+        receiver: &(AccountId, String),
+        leave: Leave,
+        verdict: Verdict,
+        now: Timestamp,
+    ) {
+        let mut seen = self.lock();
+        if let Some(circuit) = seen.circuits.get_mut(receiver) {
+            circuit.breaker.settle(leave, verdict, now);
+            circuit.inside -= 1;
+            if circuit.inside == 0 && circuit.breaker.is_spotless() {
+                seen.circuits.remove(receiver);
+            }
         }
+        one_less(&mut seen.accounts, &(receiver.0, lane as usize));
+        one_less(&mut seen.hosts, &receiver.1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Host>> {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts one less; a count of none is not kept.
+fn one_less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }

@@ -119,6 +119,8 @@ pub struct Engine {
     pub(crate) later: Arc<Later>,
     /// Claims and attempts of tasks, and deliveries.
     pub(crate) workers: TaskTracker,
+    /// Held while a webhook secret is replaced.
+    pub(crate) rotating: tokio::sync::Mutex<()>,
     /// How long an endpoint's answers took lately, in milliseconds: a moving average.
     usual_ms: [AtomicU64; Endpoint::ALL.len()],
 }
@@ -138,6 +140,7 @@ impl Engine {
             counters: Arc::default(),
             later: Arc::default(),
             workers,
+            rotating: tokio::sync::Mutex::default(),
             usual_ms: std::array::from_fn(|_| AtomicU64::new(usual)),
         }
     }

@@ -31,6 +31,9 @@ const REFUSING_MAX: usize = 1000;
 const HEADS_MAX: usize = 256;
 /// How often the clock is looked at while a task waits for its time, or for an endpoint to have room.
 const TICK: Duration = Duration::from_millis(10);
+/// While the next wait ends later than this, the clock is looked at less often.
+const SOON: Duration = Duration::from_secs(1);
+const SLOW_TICK: Duration = Duration::from_millis(100);
 /// Accounts whose facts are remembered; past it they are read anew.
 const KNOWN_MAX: usize = 100_000;
 /// After a failure of store or admission nothing is tried for so long.
@@ -98,6 +101,7 @@ struct Known {
 
 /// A task with what it needs to run.
 struct Pick {
+    account: AccountId,
     head: Head,
     permit: Permit,
     slots: SlotStanding,
@@ -185,7 +189,7 @@ impl Scheduler {
                     rooms[head.endpoint.index()] -= usize::from(live);
                     free -= 1;
                     let cancel = self.engine.later.begin(head.seq, gate_of(&head));
-                    picks.push(Pick { head, permit, slots, cancel });
+                    picks.push(Pick { account: turn.account, head, permit, slots, cancel });
                     turns.push_back(turn);
                 }
                 Ok(Started::Denied(_, Denial::Credits { held: false })) => {
@@ -311,15 +315,16 @@ impl Scheduler {
         // From this call on the queue does not show them.
         let claiming = engine.store().claim(picks.iter().map(|pick| pick.head.seq).collect(), now);
         let claim = async move {
-            let mut claimed = match claiming.await {
-                Ok(claimed) => claimed,
+            let (mut claimed, failed) = match claiming.await {
+                Ok(claimed) => (claimed, false),
                 Err(error) => {
                     tracing::error!(%error, tasks = picks.len(), "failed to claim");
-                    Vec::new()
+                    (Vec::new(), true)
                 }
             };
             claimed.sort_unstable_by_key(|claimed| claimed.claim.seq);
-            for Pick { head, permit, slots, cancel } in picks {
+            let accounts: HashSet<_> = picks.iter().map(|pick| pick.account).filter(|_| failed).collect();
+            for Pick { head, permit, slots, cancel, .. } in picks {
                 match claimed.binary_search_by_key(&head.seq, |claimed| claimed.claim.seq) {
                     Ok(index) => {
                         let attempt = Attempt::new(&engine, claimed[index].clone(), permit, slots, cancel);
@@ -332,6 +337,13 @@ impl Scheduler {
                     }
                 }
             }
+            if failed {
+                // The queue shows them again, and their accounts may have left the ring.
+                tokio::time::sleep(BREATHE).await;
+                for account in accounts {
+                    engine.later.wake(account);
+                }
+            }
         };
         self.engine.workers.spawn(claim);
     }
@@ -340,9 +352,10 @@ impl Scheduler {
     fn refuse(&self, account: AccountId, seq: TaskSeq) {
         self.refusing().insert(seq);
         let (engine, refusing) = (Arc::clone(&self.engine), Arc::clone(&self.refusing));
+        let cut = self.cut.clone();
         self.engine.workers.spawn(async move {
             let error = TaskError::of(Problem::INSUFFICIENT_CREDITS);
-            engine.end_failed(Ender::Queued(seq), &error).await;
+            engine.end_failed(Ender::Queued(seq), &error, &cut).await;
             refusing.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq);
             engine.later.wake(account);
             engine.later.wake_held_back();
@@ -357,11 +370,12 @@ impl Scheduler {
     async fn rest(&mut self, stop: &CancellationToken) {
         let later = Arc::clone(&self.engine.later);
         let parked = self.parked.iter().any(|parked| !parked.in_line.is_empty());
-        let ticks = parked || later.next_wait().is_some();
+        let next = later.next_wait();
+        let soon = parked || next.is_some_and(|next| next <= self.engine.clock().now().plus(SOON));
         tokio::select! {
             () = stop.cancelled() => return,
             () = later.stirred() => {}
-            () = tokio::time::sleep(TICK), if ticks => {}
+            () = tokio::time::sleep(if soon { TICK } else { SLOW_TICK }), if parked || next.is_some() => {}
         }
         let now = self.engine.clock().now();
         if later.next_wait().is_some_and(|at| at <= now)

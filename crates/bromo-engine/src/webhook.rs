@@ -23,6 +23,8 @@ impl Engine {
     /// Source: docs/webhooks.md#secrets
     pub async fn rotate_webhook_secret(&self, account: AccountId) -> Result<WebhookSecret, AccountError> {
         let new = WebhookSecret::new(random::secret()?);
+        // One after the other, or the secret of one of two callers would be shown and never sign.
+        let _turn = self.rotating.lock().await;
         let sealed = self.parts.store.lookup_secrets(account).await?;
         // What cannot be opened any more cannot sign either: it is replaced.
         let old = sealed.and_then(|sealed| self.unsealed(account, &sealed).ok());

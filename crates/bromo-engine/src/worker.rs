@@ -75,14 +75,17 @@ impl Attempt {
     /// Calls the provider, stores what came of it, then gives the slot back: in this order. Cut at `cut`.
     pub(crate) async fn run(self, cut: CancellationToken) {
         let entered = Entered { attempt: &self };
-        let outcome = match self.question() {
+        let question = std::panic::catch_unwind(AssertUnwindSafe(|| self.question()));
+        let outcome = match question.unwrap_or_else(|_| Err(TaskError::of(Problem::INTERNAL))) {
             Ok((question, line)) => self.call(&question, &line, entered, &cut).await,
             Err(error) => {
                 drop(entered);
                 Outcome::Failed(error)
             }
         };
-        // The provider's socket is closed. Now the outcome, on disk; then the slot.
+        // The provider's socket is closed, and there is nothing left to cancel: from the moment at which the task is back
+        // in the queue another attempt may be entered here. Now the outcome, on disk; then the slot.
+        self.engine.later.end(self.claimed.claim.seq);
         let ender = Ender::Claim(self.claimed.claim);
         let counters = &self.engine.later.counters;
         let mut settled = None;
@@ -148,7 +151,6 @@ impl Attempt {
             self.log(problem, charged);
         }
         self.permit.release(settled).await;
-        self.engine.later.end(self.claimed.claim.seq);
     }
 
     /// What is asked, and whom.
@@ -362,16 +364,11 @@ impl Engine {
     }
 
     /// Ends a task that was never started.
-    pub(crate) async fn end_failed(&self, ender: Ender, error: &TaskError) {
+    pub(crate) async fn end_failed(&self, ender: Ender, error: &TaskError, cut: &CancellationToken) {
         // It may have a webhook: the deliveries look, and find nothing where it has none.
         let end = self.end(ender, error.to_json(), None, error, true);
-        match self.store().end_task(end.end).await {
-            Ok(Ended::Done { .. }) => {
-                self.later.counters.failed.count();
-                self.later.due.notify_one();
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "failed to end a task"),
+        if let Some(Ended::Done { .. }) = end.stored(cut).await {
+            self.later.counters.failed.count();
         }
     }
 }

@@ -28,6 +28,8 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of the addresses of a name, no more are tried.
 pub const ADDRESSES_MAX: usize = 4;
+/// No response body is waited for longer than this after its status, which says all: one that drips holds no place.
+pub const BODY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// No response body is read past this.
 pub const BODY_READ_BYTES_MAX: usize = 64 * 1024;
 /// No more of a response body is kept.
@@ -55,11 +57,12 @@ pub enum SendError {
     #[error("the address {0}")]
     Url(UrlError),
     /// The name stands only for addresses that are not called.
-    #[error("{host}: {forbidden}")]
+    #[error("{host} stands for no address that may be called")]
     Forbidden {
         /// The name.
         host: String,
-        /// Its first address, and why not.
+        /// Its first address, and why not: for the operator. What names stand for inside a network is no customer's
+        /// to learn.
         forbidden: Forbidden,
     },
     /// The name stands for nothing, or nobody could tell.
@@ -270,6 +273,7 @@ async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<(TcpStre
 
 /// Reads what is kept of the response, and the rest if it is short, so that the connection can be kept too.
 async fn receive(mut exchange: Exchange, deadline: Instant) -> Reception {
+    let deadline = deadline.min(Instant::now() + BODY_WAIT_MAX);
     let mut reception = Reception {
         status: exchange.status().as_u16(),
         retry_after: retry_after(exchange.headers()),

@@ -29,8 +29,8 @@ pub enum Lane {
     Retry,
 }
 
-/// How many more deliveries a host may be sent now. Asked once a host and call.
-pub type Room<'a> = &'a (dyn Fn(&str) -> usize + Send + Sync);
+/// How many more deliveries of an account a host may be sent now. Asked once an account, host and call.
+pub type Room<'a> = &'a (dyn Fn(AccountId, &str) -> usize + Send + Sync);
 
 /// A delivery that is due and that this node has taken: nobody else is given it until an attempt is recorded, it is
 /// put back, or this process ends.
@@ -94,8 +94,8 @@ pub enum Next {
 /// Deliveries, their attempts, and the secrets they are signed with.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
-    /// Takes due deliveries, oldest first within a host, one host after the other; at most `count`, and no more of a
-    /// host than it has room for. With each comes what is needed to send it.
+    /// Takes due deliveries, oldest first within an account and host, one of these after the other; at most `count`, and
+    /// no more than there is room for. With each comes what is needed to send it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: none was taken.
@@ -151,7 +151,7 @@ pub trait Deliveries: Send + Sync {
     ) -> Result<Option<DeliveryState>, StoreError>;
 
     /// The same for all deliveries of the account that were given up and whose task ended at `since` or later, at most
-    /// `count`; their number.
+    /// `count`, in parts; their number.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -11,7 +11,7 @@ use bromo_rules::problem::{FieldFault, Problem};
 use bromo_rules::standing::Standing;
 use bromo_rules::task::{NewTask, Task, TaskId, TaskState};
 use bromo_rules::validate;
-use bromo_store::{Accepted, KeyTaken, StoreError, Submitted, TaskFilter, WholeTask};
+use bromo_store::{Accepted, KeyTaken, StoreError, Submitted, TaskFilter, TaskName, WholeTask};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -41,10 +41,10 @@ pub(crate) async fn create(
     };
     let standing = exchange.count(&api.engine, &mut caller, Route::CreateTask).await?;
     let new = checked?;
-    if standing.balance < new.price.fixed {
-        return Err(Problem::INSUFFICIENT_CREDITS.into());
-    }
     let task = accepted_task(&new);
+    if standing.balance < new.price.fixed {
+        return Err(refused(api, &task, Problem::INSUFFICIENT_CREDITS.into()).await);
+    }
     let submitted = api.engine.submit(new.account, vec![new]).await.map_err(|error| unstored(&error))?;
     match submitted {
         Submitted::Each(each) => match each.first() {
@@ -53,7 +53,8 @@ pub(crate) async fn create(
             None => Err(Problem::INTERNAL.into()),
         },
         Submitted::Full { queued } => {
-            Err(Failure::queue_full(api.engine.settings().tasks.queued_max, queued, 1))
+            let full = Failure::queue_full(api.engine.settings().tasks.queued_max, queued, 1);
+            Err(refused(api, &task, full).await)
         }
     }
 }
@@ -77,21 +78,31 @@ pub(crate) async fn create_batch(
     let checked = checked?;
     let total = checked.len();
     let mut balance = standing.balance;
+    let prices = checked.iter().flatten().map(|new| new.price.fixed);
+    let is_short = prices.sum::<Credits>() > balance;
     let mut tasks = Vec::with_capacity(total);
     // What becomes of each item: refused already, or the next of those that the store judges.
-    let outcomes: Vec<Result<Task, Failure>> = checked
-        .into_iter()
-        .map(|checked| {
-            let new = checked?;
-            if balance < new.price.fixed {
-                return Err(Problem::INSUFFICIENT_CREDITS.into());
+    let mut outcomes: Vec<Result<Task, Failure>> = Vec::with_capacity(total);
+    for checked in checked {
+        let judged = match checked {
+            // Where the balance may not last, keys that are taken must not use it up.
+            Ok(new) if is_short => match key_is_taken(api, &accepted_task(&new)).await {
+                Some(taken) => Err(taken),
+                None => Ok(new),
+            },
+            checked => checked,
+        };
+        outcomes.push(match judged {
+            Ok(new) if balance < new.price.fixed => Err(Problem::INSUFFICIENT_CREDITS.into()),
+            Ok(new) => {
+                balance = balance - new.price.fixed;
+                let task = accepted_task(&new);
+                tasks.push(new);
+                Ok(task)
             }
-            balance = balance - new.price.fixed;
-            let task = accepted_task(&new);
-            tasks.push(new);
-            Ok(task)
-        })
-        .collect();
+            Err(failure) => Err(failure),
+        });
+    }
     let submitted = if tasks.is_empty() {
         Submitted::Each(Vec::new())
     } else {
@@ -348,6 +359,19 @@ fn accepted_task(new: &NewTask) -> Task {
         ended_at: None,
         charged: Credits::ZERO,
     }
+}
+
+/// Why a task is refused: a task that is there already is told before anything else, so that a client that lost its
+/// answer learns of it whenever it asks again.
+async fn refused(api: &Api, task: &Task, failure: Failure) -> Failure {
+    key_is_taken(api, task).await.unwrap_or(failure)
+}
+
+/// The refusal of a key that belongs to a task already. A store that cannot say so will say so when it is to accept.
+async fn key_is_taken(api: &Api, task: &Task) -> Option<Failure> {
+    let name = TaskName::Key(task.idempotency_key.as_deref()?);
+    let found = api.engine.store().lookup_task(task.account, name).await.ok().flatten()?;
+    Some(key_taken(task, &KeyTaken { id: found.task.id, state: found.task.state }))
 }
 
 fn key_taken(task: &Task, taken: &KeyTaken) -> Failure {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bromo_engine::Caller;
 use bromo_rules::id::AccountId;
-use bromo_rules::problem::Problem;
 use bromo_rules::time::Timestamp;
 use bromo_store::{DeliveryAttempt, DeliveryState, StoreError};
 use hyper::body::Incoming;
@@ -63,10 +62,7 @@ pub(crate) async fn redeliver_failed(
     let since = since.ok_or_else(|| Failure::invalid_field("since", "must be an instant in ISO 8601"))?;
     match api.engine.redeliver_failed(caller.facts.account, since).await {
         Ok(redelivered) => Ok(Success::json(&json!({ "success": true, "redelivered": redelivered }))),
-        Err(error) => {
-            tracing::error!(%error, "failed to redeliver");
-            Err(Problem::UNAVAILABLE.into())
-        }
+        Err(error) => Err(unstored(&error)),
     }
 }
 

@@ -77,6 +77,10 @@ impl Egress {
         if text.len() > WEBHOOK_BYTES_MAX {
             return Err(UrlError::TooLong);
         }
+        // The parser drops some of these: what is called shall be what was written.
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(UrlError::NotHttp);
+        }
         let mut url = Url::parse(text).map_err(|_| UrlError::NotHttp)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::NotHttp);

@@ -227,7 +227,7 @@ async fn attempts(store: &SqliteStore, at_once: usize) -> Result<(), StoreError>
     loop {
         while sending.len() < at_once / 2 {
             let sent = Instant::now();
-            let due = store.take_due(Lane::Fresh, now, &|_| 1000, at_once - sending.len()).await?;
+            let due = store.take_due(Lane::Fresh, now, &|_, _| 1000, at_once - sending.len()).await?;
             take_took.push(sent.elapsed());
             if due.is_empty() {
                 break;

@@ -24,7 +24,7 @@ async fn due(store: &dyn Store, account: AccountId, number: u16, hook: &str, at:
 }
 
 async fn take(store: &dyn Store, lane: Lane, now: Timestamp) -> Result<Vec<Due>, StoreError> {
-    store.take_due(lane, now, &|_| 99, 99).await
+    store.take_due(lane, now, &|_, _| 99, 99).await
 }
 
 async fn take_one(store: &dyn Store, lane: Lane, now: Timestamp) -> Result<Due, StoreError> {
@@ -104,7 +104,7 @@ pub async fn a_delivery_is_taken_once(store: &dyn Store) -> Outcome {
     for number in 0..20 {
         due(store, id, number, HOOK, NOW).await?;
     }
-    let few = || store.take_due(Lane::Fresh, NOW, &|_| 99, 7);
+    let few = || store.take_due(Lane::Fresh, NOW, &|_, _| 99, 7);
     let (a, b, c, d) = tokio::join!(few(), few(), few(), few());
     let mut seen = Vec::new();
     for taken in [a?, b?, c?, d?] {
@@ -148,12 +148,12 @@ pub async fn hosts_take_turns_and_each_is_oldest_first(store: &dyn Store) -> Out
     due(store, id, 11, "https://few.example/other", NOW).await?;
     due(store, id, 12, "https://few.example:8443/", NOW).await?;
     // Which host is first is not said.
-    let mut taken = numbers(&store.take_due(Lane::Fresh, NOW, &|_| 99, 5).await?);
+    let mut taken = numbers(&store.take_due(Lane::Fresh, NOW, &|_, _| 99, 5).await?);
     taken.sort();
     assert_eq!(taken, [0, 1, 10, 11, 12].map(request));
     // Who was served goes to the end.
     due(store, id, 13, "https://few.example/", NOW).await?;
-    let mut last = numbers(&store.take_due(Lane::Fresh, NOW, &|_| 99, 2).await?);
+    let mut last = numbers(&store.take_due(Lane::Fresh, NOW, &|_, _| 99, 2).await?);
     last.sort();
     assert_eq!(last, [2, 13].map(request));
     assert_eq!(numbers(&take(store, Lane::Fresh, NOW).await?), [3, 4, 5].map(request));
@@ -169,7 +169,7 @@ pub async fn a_host_gets_no_more_than_it_has_room_for(store: &dyn Store) -> Outc
         due(store, id, 20 + number, "https://shut.example/", NOW).await?;
     }
     let asked = Mutex::new(Vec::new());
-    let room = |host: &str| {
+    let room = |_: AccountId, host: &str| {
         asked.lock().expect("nobody panics in there").push(host.to_owned());
         match host {
             "full.example:443" => 2,
@@ -196,7 +196,7 @@ pub async fn retries_have_a_lane_of_their_own(store: &dyn Store) -> Outcome {
     }
     fail(store, Lane::Fresh, NOW, Next::RetryAt(later(10))).await?;
     due(store, id, 9, HOOK, later(20)).await?;
-    let fresh = store.take_due(Lane::Fresh, later(20), &|_| 99, 1).await?;
+    let fresh = store.take_due(Lane::Fresh, later(20), &|_, _| 99, 1).await?;
     assert_eq!(numbers(&fresh), [request(9)]);
     assert_eq!(take(store, Lane::Retry, later(20)).await?.len(), 5);
     Ok(())

@@ -502,7 +502,7 @@ pub async fn a_task_expires_after_its_delivery_has_ended(store: &dyn Store) -> O
     // Pending: looked at, and then not again until it can have expired.
     assert_eq!(store.expire_tasks(later(1000), 1000, 9).await?, 1);
     assert_eq!(store.expire_tasks(later(1000), 1000, 9).await?, 0);
-    let due = store.take_due(Lane::Fresh, later(1100), &|_| 9, 9).await?.remove(0);
+    let due = store.take_due(Lane::Fresh, later(1100), &|_, _| 9, 9).await?.remove(0);
     let attempt = DeliveryAttempt {
         number: due.attempt,
         at: later(1100),

@@ -1,4 +1,4 @@
-//! Which deliveries are pending, in memory: by lane and host, in the order in which they become due. A pure data
+//! Which deliveries are pending, in memory: by lane, account and host, in the order in which they become due. A pure data
 //! structure, no clock, no disk.
 //!
 //! A delivery that somebody has taken is in no lane; it still counts as pending.
@@ -35,9 +35,13 @@ impl Pending {
     const fn turn(&self) -> Turn {
         Turn { due_at: self.due_at, end_seq: self.end_seq, seq: self.seq }
     }
+
+    fn receiver(&self) -> Receiver {
+        (self.account, Arc::clone(&self.host))
+    }
 }
 
-/// A delivery's place within its host.
+/// A delivery's place within its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     due_at: Timestamp,
@@ -57,8 +61,8 @@ struct OfAccount {
 pub(super) struct Outbox {
     pending: Map<TaskSeq, (Pending, bool)>,
     accounts: Map<AccountId, OfAccount>,
-    fresh: Hosts,
-    retry: Hosts,
+    fresh: Receivers,
+    retry: Receivers,
 }
 
 impl Outbox {
@@ -95,7 +99,7 @@ impl Outbox {
         self.book(delivery);
     }
 
-    /// Takes deliveries that are due, one host after the other, oldest first within each.
+    /// Takes deliveries that are due, one account and host after the other, oldest first within each.
     pub(super) fn take(
         &mut self,
         lane: Lane,
@@ -103,7 +107,7 @@ impl Outbox {
         room: Room<'_>,
         count: usize,
     ) -> Vec<(TaskSeq, i64)> {
-        let turns = self.hosts(lane).take(now, room, count);
+        let turns = self.receivers(lane).take(now, room, count);
         let taken: Vec<_> = turns.into_iter().map(|turn| (turn.seq, turn.end_seq)).collect();
         for (seq, _) in &taken {
             if let Some((delivery, taken)) = self.pending.get_mut(seq) {
@@ -163,7 +167,7 @@ impl Outbox {
         self.pending.len() as u64
     }
 
-    const fn hosts(&mut self, lane: Lane) -> &mut Hosts {
+    const fn receivers(&mut self, lane: Lane) -> &mut Receivers {
         match lane {
             Lane::Fresh => &mut self.fresh,
             Lane::Retry => &mut self.retry,
@@ -171,7 +175,7 @@ impl Outbox {
     }
 
     fn show(&mut self, delivery: &Pending) {
-        self.hosts(delivery.lane).put(&delivery.host, delivery.turn());
+        self.receivers(delivery.lane).put(&delivery.receiver(), delivery.turn());
         if delivery.lane == Lane::Retry {
             let account = self.accounts.entry(delivery.account).or_default();
             account.retrying.insert((delivery.end_seq, delivery.seq));
@@ -179,20 +183,24 @@ impl Outbox {
     }
 
     fn hide(&mut self, delivery: &Pending) {
-        self.hosts(delivery.lane).remove(&delivery.host, delivery.turn());
+        self.receivers(delivery.lane).remove(&delivery.receiver(), delivery.turn());
         if let Some(account) = self.accounts.get_mut(&delivery.account) {
             account.retrying.remove(&(delivery.end_seq, delivery.seq));
         }
     }
 }
 
-/// One lane: a line a host. Hosts with something due stand in a ring and are asked in turn; the others sleep until
+/// Whose deliveries, and to which host and port: one account's dead receiver holds up nobody else's deliveries, not even
+/// to the same host.
+type Receiver = (AccountId, Arc<str>);
+
+/// One lane: a line an account and host. Those with something due stand in a ring and are asked in turn; the others sleep until
 /// their first delivery becomes due.
 #[derive(Debug, Default)]
-struct Hosts {
-    lines: Map<Arc<str>, Line>,
-    ring: VecDeque<Arc<str>>,
-    asleep: BTreeSet<(Timestamp, Arc<str>)>,
+struct Receivers {
+    lines: Map<Receiver, Line>,
+    ring: VecDeque<Receiver>,
+    asleep: BTreeSet<(Timestamp, Receiver)>,
 }
 
 #[derive(Debug, Default)]
@@ -202,36 +210,36 @@ struct Line {
     sleeps_until: Option<Timestamp>,
 }
 
-impl Hosts {
-    fn put(&mut self, host: &Arc<str>, turn: Turn) {
-        if !self.lines.contains_key(host) {
-            self.lines.insert(Arc::clone(host), Line { sleeps_until: Some(turn.due_at), ..Line::default() });
-            self.asleep.insert((turn.due_at, Arc::clone(host)));
+impl Receivers {
+    fn put(&mut self, receiver: &Receiver, turn: Turn) {
+        if !self.lines.contains_key(receiver) {
+            self.lines.insert(receiver.clone(), Line { sleeps_until: Some(turn.due_at), ..Line::default() });
+            self.asleep.insert((turn.due_at, receiver.clone()));
         }
-        if let Some(line) = self.lines.get_mut(host) {
+        if let Some(line) = self.lines.get_mut(receiver) {
             line.turns.insert(turn);
-            self.sleep_on(host);
+            self.sleep_on(receiver);
         }
     }
 
-    fn remove(&mut self, host: &Arc<str>, turn: Turn) {
-        if let Some(line) = self.lines.get_mut(host) {
+    fn remove(&mut self, receiver: &Receiver, turn: Turn) {
+        if let Some(line) = self.lines.get_mut(receiver) {
             line.turns.remove(&turn);
-            self.sleep_on(host);
+            self.sleep_on(receiver);
         }
     }
 
     /// The first turn of a line may have changed: one that sleeps sleeps until the new one.
-    fn sleep_on(&mut self, host: &Arc<str>) {
-        let Some(line) = self.lines.get_mut(host) else { return };
+    fn sleep_on(&mut self, receiver: &Receiver) {
+        let Some(line) = self.lines.get_mut(receiver) else { return };
         let Some(until) = line.sleeps_until else { return };
         line.sleeps_until = line.turns.first().map(|turn| turn.due_at);
         let first = line.sleeps_until;
         if first != Some(until) {
-            self.asleep.remove(&(until, Arc::clone(host)));
+            self.asleep.remove(&(until, receiver.clone()));
             match first {
-                Some(first) => drop(self.asleep.insert((first, Arc::clone(host)))),
-                None => drop(self.lines.remove(host)),
+                Some(first) => drop(self.asleep.insert((first, receiver.clone()))),
+                None => drop(self.lines.remove(receiver)),
             }
         }
     }
@@ -239,32 +247,32 @@ impl Hosts {
     fn take(&mut self, now: Timestamp, room: Room<'_>, count: usize) -> Vec<Turn> {
         self.wake(now);
         let mut taken = Vec::new();
-        // Once round the ring: each host is asked for its room and gives one.
+        // Once round the ring: each receiver's room is asked for, and it gives one.
         let mut more = VecDeque::new();
         for _ in 0..self.ring.len() {
             if taken.len() == count {
                 break;
             }
-            let Some(host) = self.ring.pop_front() else { break };
-            if self.sleep_unless_due(&host, now) {
+            let Some(receiver) = self.ring.pop_front() else { break };
+            if self.sleep_unless_due(&receiver, now) {
                 continue;
             }
-            let places = room(&host);
+            let places = room(receiver.0, &receiver.1);
             if places > 0 {
-                taken.extend(self.pop(&host, now));
-                more.push_back((Arc::clone(&host), places - 1));
+                taken.extend(self.pop(&receiver, now));
+                more.push_back((receiver.clone(), places - 1));
             }
-            self.ring.push_back(host);
+            self.ring.push_back(receiver);
         }
         // And round those that had room for more.
         while taken.len() < count
-            && let Some((host, places)) = more.pop_front()
+            && let Some((receiver, places)) = more.pop_front()
         {
             if places > 0
-                && let Some(turn) = self.pop(&host, now)
+                && let Some(turn) = self.pop(&receiver, now)
             {
                 taken.push(turn);
-                more.push_back((host, places - 1));
+                more.push_back((receiver, places - 1));
             }
         }
         taken
@@ -272,38 +280,38 @@ impl Hosts {
 
     fn wake(&mut self, now: Timestamp) {
         while self.asleep.first().is_some_and(|(until, _)| *until <= now)
-            && let Some((_, host)) = self.asleep.pop_first()
+            && let Some((_, receiver)) = self.asleep.pop_first()
         {
-            if let Some(line) = self.lines.get_mut(&host) {
+            if let Some(line) = self.lines.get_mut(&receiver) {
                 line.sleeps_until = None;
-                self.ring.push_back(host);
+                self.ring.push_back(receiver);
             }
         }
     }
 
-    /// Sends a host that has left the ring to sleep, or forgets it, if it has nothing due.
-    fn sleep_unless_due(&mut self, host: &Arc<str>, now: Timestamp) -> bool {
-        let Some(line) = self.lines.get_mut(host) else { return true };
+    /// Sends a receiver that has left the ring to sleep, or forgets it, if it has nothing due.
+    fn sleep_unless_due(&mut self, receiver: &Receiver, now: Timestamp) -> bool {
+        let Some(line) = self.lines.get_mut(receiver) else { return true };
         match line.turns.first().map(|turn| turn.due_at) {
             Some(due_at) if due_at <= now => return false,
             Some(due_at) => {
                 line.sleeps_until = Some(due_at);
-                self.asleep.insert((due_at, Arc::clone(host)));
+                self.asleep.insert((due_at, receiver.clone()));
             }
             None => {
-                self.lines.remove(host);
+                self.lines.remove(receiver);
             }
         }
         true
     }
 
-    fn pop(&mut self, host: &Arc<str>, now: Timestamp) -> Option<Turn> {
-        let turns = &mut self.lines.get_mut(host)?.turns;
+    fn pop(&mut self, receiver: &Receiver, now: Timestamp) -> Option<Turn> {
+        let turns = &mut self.lines.get_mut(receiver)?.turns;
         if turns.first()?.due_at <= now { turns.pop_first() } else { None }
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        let awake = self.ring.iter().filter_map(|host| self.lines.get(host)?.turns.first());
+        let awake = self.ring.iter().filter_map(|receiver| self.lines.get(receiver)?.turns.first());
         let asleep = self.asleep.first().map(|(until, _)| *until);
         awake.map(|turn| turn.due_at).chain(asleep).min()
     }

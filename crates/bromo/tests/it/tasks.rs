@@ -287,6 +287,35 @@ async fn a_hundred_equal_keys_at_once_make_exactly_one_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_there_is_told_even_where_another_would_not_fit_or_be_paid() {
+    let upstream = Upstream::holding().await;
+    let bromo = Bromo::before_with(&upstream, "[limits]\nqueued_tasks_max = 1\n[prices]\nchatgpt = 300\n");
+    let customer = bromo.customer("free").await; // 500 credits.
+    customer.task("runs", json!({ "idempotencyKey": "one" })).await;
+    until("it runs", || upstream.running() == 1).await;
+    customer.task("waits", json!({ "idempotencyKey": "two" })).await;
+    assert_eq!(
+        customer.create("again", json!({ "idempotencyKey": "two" })).await.status,
+        409,
+        "the queue is full"
+    );
+    upstream.release();
+    customer.ended("one").await;
+    customer.ended("two").await; // Failed: 200 credits are left.
+    assert_eq!(customer.create("again", json!({ "idempotencyKey": "one" })).await.status, 409);
+    assert_eq!(customer.create("new", json!({})).await.code(), "INSUFFICIENT_CREDITS");
+    let batch = json!([
+        task("again", json!({ "idempotencyKey": "one" })),
+        task("new", json!({ "taskType": "GEMINI" })),
+    ]);
+    let reply = customer.post("async/task/batch", batch.to_string()).await;
+    let results = &reply.body["results"];
+    assert_eq!(results[0]["error"]["code"], "RESOURCE_ALREADY_EXISTS");
+    assert_eq!(results[1]["success"], true, "a key that is taken uses up no balance: {results}");
+    customer.ended(results[1]["task"]["id"].as_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_succeeds_item_by_item_in_order() {
     let bromo = Bromo::sandbox();
     let customer = bromo.customer("lite").await;

@@ -9,7 +9,11 @@ use crate::support::{Answer, Bromo, Customer, Received, Receiver, found, until};
 
 /// A customer with its webhook secret.
 async fn customer(bromo: &Bromo) -> (Customer, WebhookSecret) {
-    let made = bromo.engine().create_account("signer", "lite").await.unwrap();
+    named(bromo, "signer").await
+}
+
+async fn named(bromo: &Bromo, name: &str) -> (Customer, WebhookSecret) {
+    let made = bromo.engine().create_account(name, "lite").await.unwrap();
     (Customer::new(bromo.running().api, made.account.id, made.key.reveal()), made.webhook_secret)
 }
 
@@ -230,6 +234,8 @@ async fn a_forbidden_address_is_refused_at_create_however_it_is_written() {
         "http://a.example:8080/",
         "http://user:pass@a.example/",
         "ftp://a.example/",
+        " http://a.example/",
+        "http://a.exa\tmple/",
         "a.example",
         "",
     ] {
@@ -271,6 +277,45 @@ async fn a_receiver_that_hangs_delays_no_other() {
         delivered(&customer, &id).await;
     }
     assert_eq!(hanging.count(), 32);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_receivers_all_hang_delays_no_other_account() {
+    let bromo = Bromo::with(
+        "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\nfresh_max = 16\n[listen]\nshutdown_ms = 50\n",
+    );
+    let ((one, _), (other, _)) = (named(&bromo, "one").await, named(&bromo, "other").await);
+    let mut hanging = Vec::new();
+    for _ in 0..20 {
+        let receiver = Receiver::start().await;
+        receiver.always(Answer::Hang);
+        one.task("hi", hook(&receiver.url("/"))).await;
+        hanging.push(receiver);
+    }
+    let reached = || hanging.iter().map(Receiver::count).sum::<usize>();
+    until("a quarter of the places is used", || reached() == 4).await;
+    let healthy = Receiver::start().await;
+    for number in 0..10 {
+        let id = other.task(&number.to_string(), hook(&healthy.url("/"))).await;
+        delivered(&other, &id).await;
+    }
+    assert_eq!(reached(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_fails_for_one_account_is_open_to_another() {
+    let bromo =
+        Bromo::with("[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\nper_host_max = 1\nfailures_max = 3\n");
+    let ((one, _), (other, _)) = (named(&bromo, "one").await, named(&bromo, "other").await);
+    let receiver = Receiver::start().await;
+    receiver.then([Answer::Status(500), Answer::Status(500), Answer::Status(500)]);
+    for number in 0..6 {
+        one.task(&number.to_string(), hook(&receiver.url("/"))).await;
+    }
+    until("the circuit is open", || receiver.count() == 3).await;
+    let id = other.task("hi", hook(&receiver.url("/"))).await;
+    delivered(&other, &id).await;
+    assert_eq!(receiver.count(), 4, "the first account's deliveries wait");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,12 +42,12 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model(BTreeMap<TaskSeq, (Pending, bool)>);
 
 impl Model {
-    /// What is in this lane and due, by host, oldest first.
-    fn due(&self, lane: Lane, now: Timestamp) -> BTreeMap<Arc<str>, Vec<Turn>> {
+    /// What is in this lane and due, by account and host, oldest first.
+    fn due(&self, lane: Lane, now: Timestamp) -> BTreeMap<Receiver, Vec<Turn>> {
         let mut due = BTreeMap::<_, Vec<_>>::new();
         for (delivery, taken) in self.0.values() {
             if !taken && delivery.lane == lane && delivery.due_at <= now {
-                due.entry(Arc::clone(&delivery.host)).or_default().push(delivery.turn());
+                due.entry(delivery.receiver()).or_default().push(delivery.turn());
             }
         }
         due.values_mut().for_each(|turns| turns.sort_unstable());
@@ -127,8 +127,8 @@ fn take(outbox: &mut Outbox, model: &mut Model, lane: Lane, now: Timestamp, room
     let taken = outbox.take(
         lane,
         now,
-        &|host| {
-            asked.lock().unwrap().push(host.to_owned());
+        &|account, host| {
+            asked.lock().unwrap().push((account, host.to_owned()));
             room(host)
         },
         count,
@@ -137,20 +137,25 @@ fn take(outbox: &mut Outbox, model: &mut Model, lane: Lane, now: Timestamp, room
     let calls = asked.len();
     asked.sort();
     asked.dedup();
-    assert_eq!(asked.len(), calls, "a host was asked twice");
-    let of_host = |host: &Arc<str>| {
-        let of = |seq: &TaskSeq| model.0.get(seq).is_some_and(|(delivery, _)| delivery.host == *host);
+    assert_eq!(asked.len(), calls, "a receiver was asked twice");
+    let of_receiver = |receiver: &Receiver| {
+        let of =
+            |seq: &TaskSeq| model.0.get(seq).is_some_and(|(delivery, _)| delivery.receiver() == *receiver);
         taken.iter().filter(|(seq, _)| of(seq)).copied().collect::<Vec<_>>()
     };
-    let possible = |host: &Arc<str>, turns: &Vec<Turn>| turns.len().min(room(host));
-    let most: usize = due.iter().map(|(host, turns)| possible(host, turns)).sum();
+    let possible = |receiver: &Receiver, turns: &Vec<Turn>| turns.len().min(room(&receiver.1));
+    let most: usize = due.iter().map(|(receiver, turns)| possible(receiver, turns)).sum();
     assert_eq!(taken.len(), most.min(count));
-    let fair = due.keys().map(|host| of_host(host).len()).max().unwrap_or(0);
-    for (host, turns) in &due {
-        let got = of_host(host);
+    let fair = due.keys().map(|receiver| of_receiver(receiver).len()).max().unwrap_or(0);
+    for (receiver, turns) in &due {
+        let got = of_receiver(receiver);
         let oldest: Vec<_> = turns.iter().map(|turn| (turn.seq, turn.end_seq)).take(got.len()).collect();
         assert_eq!(got, oldest);
-        assert!(got.len() + 1 >= fair.min(possible(host, turns)), "{host} got {} of {fair}", got.len());
+        assert!(
+            got.len() + 1 >= fair.min(possible(receiver, turns)),
+            "{receiver:?} got {} of {fair}",
+            got.len()
+        );
     }
     for (seq, _) in taken {
         model.0.get_mut(&seq).unwrap().1 = true;
@@ -185,11 +190,11 @@ proptest! {
             outbox.close(seq);
         }
         for lane in [Lane::Fresh, Lane::Retry] {
-            outbox.take(lane, later(1000), &|_| 9, 9);
+            outbox.take(lane, later(1000), &|_, _| 9, 9);
         }
         prop_assert!(outbox.accounts.is_empty());
-        for hosts in [&outbox.fresh, &outbox.retry] {
-            prop_assert!(hosts.lines.is_empty() && hosts.ring.is_empty() && hosts.asleep.is_empty());
+        for receivers in [&outbox.fresh, &outbox.retry] {
+            prop_assert!(receivers.lines.is_empty() && receivers.ring.is_empty() && receivers.asleep.is_empty());
         }
     }
 }
@@ -202,7 +207,7 @@ fn a_host_that_was_not_reached_is_first_the_next_time() {
     }
     let mut hosts = Vec::new();
     for _ in 0..9 {
-        let (seq, _) = outbox.take(Lane::Fresh, later(0), &|_| 9, 1)[0];
+        let (seq, _) = outbox.take(Lane::Fresh, later(0), &|_, _| 9, 1)[0];
         hosts.push(seq % 3);
     }
     assert_eq!(hosts[..3], hosts[3..6]);

@@ -65,7 +65,7 @@ fn attempt(due: &Due) -> DeliveryAttempt {
 }
 
 async fn take(store: &SqliteStore, lane: Lane) -> Vec<Due> {
-    store.take_due(lane, later(99), &|_| 99, 99).await.unwrap()
+    store.take_due(lane, later(99), &|_, _| 99, 99).await.unwrap()
 }
 
 /// Ends the account's next task, with its webhook if it has one.
@@ -90,7 +90,7 @@ async fn in_the_middle(folder: &Path) -> (SqliteStore, AccountId) {
     queue(&store, &[task(id, 1), task(id, 2), task(id, 3), keyed(id, 4, "four")]).await.unwrap();
     let claimed = claim_next(&store, id, 3).await.unwrap();
     store.give_back(claimed[0].claim, Back::Failed(later(500))).await.unwrap();
-    assert_eq!(store.take_due(Lane::Fresh, later(99), &|_| 1, 1).await.unwrap().len(), 1);
+    assert_eq!(store.take_due(Lane::Fresh, later(99), &|_, _| 1, 1).await.unwrap().len(), 1);
     (store, id)
 }
 
