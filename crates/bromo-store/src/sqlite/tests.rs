@@ -12,6 +12,7 @@ use super::{SqliteStore, open_sqlite};
 use crate::contract::{NOW, Outcome, charge, newcomer};
 use crate::{Accounts, Charged, Keys, Ledger, Pages, Store, StoreError};
 
+mod counts;
 mod tasks;
 
 async fn with_store(test: impl AsyncFnOnce(&dyn Store) -> Outcome) {

@@ -195,6 +195,59 @@ async fn everything_is_found_again_over_many_blocks_sweeps_and_restarts() {
     }
 }
 
+/// The folder as it would be found if the process died now: nothing was ended cleanly.
+fn crash(folder: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in ["bromo.db", "bromo.db-wal"] {
+        std::fs::copy(folder.join(file), copy.path().join(file)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn after_a_crash_at_any_moment_nothing_is_lost() {
+    let folder = TempDir::new().unwrap();
+    let store = open_sqlite(folder.path()).unwrap();
+    let id = account(&store, 1).await.unwrap();
+    let mut left = Vec::new();
+    for number in 0..90_u16 {
+        // Groups of three, so that a sweep begins and ends within a group's own tasks too.
+        let tasks = (0..3).map(|part| {
+            let number = number * 3 + part;
+            store.submit(id, vec![keyed(id, number, &format!("key {number}"))], 9999)
+        });
+        try_join_all(tasks).await.unwrap();
+        left.extend([number * 3, number * 3 + 1, number * 3 + 2]);
+        if number % 4 == 0 {
+            end_next(&store, id).await;
+        }
+        if number % 3 == 0 {
+            store.delete_task(id, TaskName::Id(request(number * 3 + 1))).await.unwrap();
+            left.retain(|other| *other != number * 3 + 1);
+        }
+        let running = usize::from(number % 5 == 0);
+        let claimed = claim_next(&store, id, running).await.unwrap();
+        if number % 6 == 0 {
+            let copy = crash(folder.path());
+            let found = open_sqlite(copy.path()).unwrap();
+            assert_eq!(found.recovered(), running as u64);
+            let (waiting, _) = store.totals();
+            assert_eq!(found.totals(), (waiting + running as u64, 0));
+            check_memory(&found, copy.path(), &[id]);
+            for number in &left {
+                let key = format!("key {number}");
+                let task = found.lookup_task(id, TaskName::Key(&key)).await.unwrap();
+                assert_eq!(task.map(|task| task.task.id), Some(request(*number)), "{key}");
+            }
+            let listed = found.list_tasks(id, TaskFilter::default(), None, 9999).await.unwrap();
+            assert_eq!(listed.len(), left.len());
+        }
+        for one in claimed {
+            store.give_back(one.claim, Back::Cut).await.unwrap();
+        }
+    }
+}
+
 /// What makes the COMMIT itself fail.
 async fn poison(store: &SqliteStore) -> Result<(), StoreError> {
     store
