@@ -40,6 +40,11 @@ impl Job {
         }
     }
 
+    /// Whether nobody outside waits for it.
+    pub(super) const fn can_wait(&self) -> bool {
+        matches!(self, Self::End(_) | Self::Attempt(_))
+    }
+
     /// What it changes beyond the group's [`Changes`]. Called after the commit, before anybody is answered.
     pub(super) fn apply(&mut self, memory: &Memory) {
         match self {

@@ -3,9 +3,12 @@
 //! Nobody waits for company: a job that comes alone is committed alone, at once. While one commit runs the
 //! next group gathers, so the group size follows the load (ceilings: 64 callers, about 63 jobs a commit).
 //!
+//! What a client waits for goes first: see [`gather`].
+//!
 //! Callers are told only after the commit, and with [`Durability::Full`](super::connection::Durability)
 //! that is after the fsync. A failed commit is told to everyone in the group; the next group is a new try.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -27,6 +30,11 @@ use crate::tasks::{Claimed, End, Ended, Submitted};
 const JOBS_WAITING_MAX: usize = 8192;
 /// Rows that share one commit, roughly; one job more than this at most.
 const GROUP_ROWS_MAX: usize = 4096;
+
+/// Ends of tasks and attempts at deliveries in a commit that somebody waits for: one for so many jobs of those, …
+const BEHIND_SHARE: usize = 2;
+/// … and so many in any case.
+const BEHIND_MIN: usize = 8;
 
 /// The way to the thread that writes. Dropping it commits what was handed over, then ends the thread.
 pub(super) struct Writer {
@@ -133,8 +141,9 @@ fn write_all(
     memory: &Arc<Memory>,
 ) {
     let mut group = Vec::new();
+    let mut behind = VecDeque::new();
     let mut was_failing = false;
-    while gather(&mut jobs, &mut group) {
+    while gather(&mut jobs, &mut group, &mut behind) {
         let committed = group::commit(connection, memory, &mut group);
         // Each caller tells of its own failure; here only the turns, or a full disk fills the log too.
         match &committed {
@@ -162,17 +171,24 @@ fn write_all(
 }
 
 /// Adds what has arrived; waits only if there is nothing at all. False at the end.
-fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> bool {
-    if group.is_empty() {
+///
+/// Where someone waits for an acknowledgement or a charge, only a few ends of tasks and delivery attempts, which nobody
+/// waits for, share the commit: the others stay `behind`, in their order, for the next ones. There are no more of them than
+/// attempts and deliveries under way.
+fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>, behind: &mut VecDeque<Job>) -> bool {
+    let mut arrived = None;
+    if group.is_empty() && behind.is_empty() {
         let Some(job) = jobs.blocking_recv() else { return false };
-        group.push(job);
+        arrived = Some(job);
     }
     let mut rows: usize = group.iter().map(Job::weight).sum();
     while rows < GROUP_ROWS_MAX
-        && let Ok(job) = jobs.try_recv()
+        && let Some(job) = arrived.take().or_else(|| jobs.try_recv().ok())
     {
         rows += job.weight();
-        group.push(job);
+        if job.can_wait() { behind.push_back(job) } else { group.push(job) }
     }
+    let share = if group.is_empty() { behind.len() } else { (group.len() / BEHIND_SHARE).max(BEHIND_MIN) };
+    group.extend(behind.drain(..share.min(behind.len())));
     true
 }
