@@ -413,6 +413,46 @@ async fn an_error_of_one_frequent_job_undoes_no_other_of_its_group() {
 }
 
 #[tokio::test]
+async fn what_a_spoilt_attempt_at_a_group_changed_is_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let (store, id) = in_the_middle(folder.path()).await;
+    for due in take(&store, Lane::Fresh).await {
+        store.record_attempt(due.seq, attempt(&due), Next::RetryAt(later(60))).await.unwrap();
+    }
+    // One too many with the next, of which the oldest retry is given up: once, though the group is written twice.
+    let stray = AccountId::from_random(404);
+    queue(&store, &[hooked(id, 20, HOOK)]).await.unwrap();
+    queue(&store, &[task(stray, 21)]).await.unwrap();
+    let good = claim_next(&store, id, 9).await.unwrap().pop().unwrap().claim;
+    let bad = claim_one(&store, stray).await.unwrap().claim;
+    let (release, held) = hold(&store);
+    let (held, ended, spoilt, submitted, ()) = tokio::join!(
+        biased;
+        held,
+        store.end_task(End { pending_max: 3, ..end(Ender::Claim(good)) }),
+        store.end_task(end(Ender::Claim(bad))),
+        join_all([
+            store.submit(id, vec![keyed(id, 30, "a")], 3),
+            store.submit(id, vec![task(id, 1)], 99),
+            store.submit(id, vec![keyed(id, 31, "b")], 3),
+        ]),
+        async { drop(release) },
+    );
+    held.unwrap();
+    assert!(matches!(ended, Ok(Ended::Done { paid: Some(_) })), "{ended:?}");
+    assert!(matches!(spoilt, Err(StoreError::Missing { .. })), "{spoilt:?}");
+    let room: Vec<_> = submitted.iter().map(|one| matches!(one, Ok(Submitted::Each(_)))).collect();
+    assert_eq!(room, [true, false, true]);
+    let mut given_up = Vec::new();
+    for number in 10..13 {
+        let state = store.list_attempts(id, request(number)).await.unwrap().0.unwrap();
+        given_up.push(state.due_at.is_none());
+    }
+    assert_eq!(given_up, [true, false, false]);
+    assert_eq!(store.pending(), 3);
+}
+
+#[tokio::test]
 async fn a_claim_and_a_deletion_in_one_group_agree() {
     let folder = TempDir::new().unwrap();
     let store = open_sqlite(folder.path()).unwrap();
