@@ -30,15 +30,13 @@ mod contract {
 fn hold(store: &SqliteStore) -> (mpsc::Sender<()>, BoxFuture<'_, Result<(), StoreError>>) {
     let (begun, beginning) = mpsc::channel();
     let (release, held) = mpsc::channel();
-    let mut job = store
-        .parts
-        .writer
-        .run(move |_| {
-            begun.send(()).unwrap();
-            assert!(held.recv().is_err());
-            Ok(())
-        })
-        .boxed();
+    let job = store.parts.writer.run(move |_| {
+        begun.send(()).unwrap();
+        assert!(held.recv().is_err());
+        Ok(())
+    });
+    // A task that has done much without a pause is made to pause here, and then nothing is handed over.
+    let mut job = tokio::task::unconstrained(job).boxed();
     assert!(job.as_mut().now_or_never().is_none());
     beginning.recv().unwrap();
     (release, job)
