@@ -114,12 +114,14 @@ async fn this_machine_is_not_called_however_it_is_spelled_unless_the_operator_al
 }
 
 #[tokio::test]
-async fn a_name_for_private_addresses_alone_is_refused_with_the_first() {
+async fn a_name_for_private_addresses_alone_is_refused_and_they_are_not_told() {
     let upstream = Upstream::saying(response("200 OK", "", "hello")).await;
     let names = Names::always([upstream.address(), "10.0.0.1:80".parse().unwrap()]);
     let sender = Sender::with_resolver(Egress::default(), names);
     let error = post(&sender, "http://a.example/").await.unwrap_err();
-    assert_eq!(error.to_string(), "a.example: 127.0.0.1 is not called: 127.0.0.0/8 is Loopback");
+    assert_eq!(error.to_string(), "a.example stands for no address that may be called");
+    let SendError::Forbidden { forbidden, .. } = error else { panic!("{error:?}") };
+    assert_eq!(forbidden.to_string(), "127.0.0.1 is not called: 127.0.0.0/8 is Loopback", "for the operator");
     assert_eq!(upstream.connections(), 0);
 }
 
