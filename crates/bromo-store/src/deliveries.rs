@@ -29,7 +29,8 @@ pub enum Lane {
     Retry,
 }
 
-/// How many more deliveries of an account a host may be sent now. Asked once an account, host and call.
+/// How many more deliveries of an account a host may be sent now. Asked once an account, host and call, under a lock of
+/// the store's: it must not call the store.
 pub type Room<'a> = &'a (dyn Fn(AccountId, &str) -> usize + Send + Sync);
 
 /// A delivery that is due and that this node has taken: nobody else is given it until an attempt is recorded, it is

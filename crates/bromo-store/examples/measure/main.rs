@@ -13,13 +13,13 @@ mod tasks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bromo_rules::account::Change;
 use bromo_rules::credit::Credits;
 use bromo_rules::plan::PlanTable;
 use bromo_store::contract::{NOW, newcomer};
-use bromo_store::{Accounts, SqliteStore, StoreError, open_sqlite};
+use bromo_store::{Accounts, SqliteStore, StoreError, Tasks, open_sqlite};
 
 const SPELL: Duration = Duration::from_secs(5);
 const ACCOUNTS: u64 = 50;
@@ -57,7 +57,9 @@ async fn main() -> Result<(), StoreError> {
 }
 
 async fn open(folder: &std::path::Path) -> Result<Arc<SqliteStore>, StoreError> {
+    let begin = Instant::now();
     let store = Arc::new(open_sqlite(folder)?);
+    println!("  opened in {:.2?} with {} tasks waiting", begin.elapsed(), store.totals().0);
     let plans = Arc::new(PlanTable::default());
     for number in 1..=ACCOUNTS {
         let (account, opening, key) = newcomer(number);

@@ -194,8 +194,8 @@ impl Outbox {
 /// to the same host.
 type Receiver = (AccountId, Arc<str>);
 
-/// One lane: a line an account and host. Those with something due stand in a ring and are asked in turn; the others sleep until
-/// their first delivery becomes due.
+/// One lane: a line an account and host. Those with something due stand in a ring and are asked in turn; the others
+/// sleep until their first delivery becomes due.
 #[derive(Debug, Default)]
 struct Receivers {
     lines: Map<Receiver, Line>,

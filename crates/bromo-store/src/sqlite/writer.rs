@@ -40,6 +40,8 @@ const BEHIND_MIN: usize = 8;
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    #[cfg(test)]
+    handed_over: std::sync::atomic::AtomicUsize,
 }
 
 impl Writer {
@@ -55,7 +57,12 @@ impl Writer {
             .name(name.to_owned())
             .spawn(move || write_all(receiver, &connection, checkpointer.as_ref(), &memory))
             .map_err(|error| StoreError::Unavailable { reason: format!("no thread to write: {error}") })?;
-        Ok(Self { jobs: Some(sender), thread: Some(thread) })
+        Ok(Self {
+            jobs: Some(sender),
+            thread: Some(thread),
+            #[cfg(test)]
+            handed_over: Default::default(),
+        })
     }
 
     /// Runs `work` in a savepoint of the next group; an error undoes it and nothing else.
@@ -103,10 +110,10 @@ impl Writer {
         self.hand_over(|answer| Job::Attempt(Box::new(Asked::new(attempted, answer)))).await
     }
 
-    /// Jobs that wait for it now.
+    /// Jobs that were handed over since the beginning.
     #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
+    pub(super) fn handed_over(&self) -> usize {
+        self.handed_over.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     async fn hand_over<T>(
@@ -116,6 +123,8 @@ impl Writer {
         let (answer, outcome) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send(job(answer)).await.map_err(|_| gone())?;
+        #[cfg(test)]
+        self.handed_over.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 }

@@ -72,9 +72,10 @@ impl Counted {
         let (release, held) = hold(&self.store);
         // The WAL file only grows as long as it has not been carried home once.
         let wal_before = self.wal_bytes();
+        let all_of_them = self.store.parts.writer.handed_over() + jobs_count;
         let all = join_all(jobs);
         let ready = async {
-            while self.store.parts.writer.waiting() < jobs_count {
+            while self.store.parts.writer.handed_over() < all_of_them {
                 tokio::task::yield_now().await;
             }
             self.statements.lock().unwrap().clear();

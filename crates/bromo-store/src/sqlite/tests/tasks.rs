@@ -265,8 +265,8 @@ async fn poison(store: &SqliteStore) -> Result<(), StoreError> {
 
 /// Polls a claim until it has been read and waits for the writer, which is held.
 async fn handed_over(store: &SqliteStore, mut claiming: Claiming) -> Claiming {
-    let before = store.parts.writer.waiting();
-    while store.parts.writer.waiting() == before {
+    let before = store.parts.writer.handed_over();
+    while store.parts.writer.handed_over() == before {
         assert!((&mut claiming).now_or_never().is_none());
         tokio::task::yield_now().await;
     }
