@@ -40,7 +40,7 @@ pub(crate) fn measure(folder: &Path) -> Result<(), StoreError> {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             for _ in 0..group {
                 ended += 1;
-                end(&connection, ended * 7919 % seq)?;
+                end(&connection, ended * 10 % seq + ended * 10 / seq, ended)?;
             }
             connection.execute_batch("COMMIT")?;
         }
@@ -74,17 +74,18 @@ fn submit(connection: &Connection, seq: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn end(connection: &Connection, seq: i64) -> Result<(), StoreError> {
+/// Tasks of ten priorities end in another order than they came.
+fn end(connection: &Connection, seq: i64, end_seq: i64) -> Result<(), StoreError> {
     for sql in [
-        "INSERT INTO claims (seq, fence, attempt, cuts, started_at) VALUES (?1, 4294967297, 1, 0, 1760000000000)",
-        "DELETE FROM claims WHERE seq = ?1",
-        "UPDATE tasks SET state = 4, end_seq = 1099511627776 + ?1 WHERE seq = ?1",
+        "INSERT INTO claims (seq, fence, attempt, cuts, started_at) VALUES (?1, ?2, 1, 0, 1760000000000)",
+        "DELETE FROM claims WHERE seq = ?1 AND ?2 > 0",
+        "UPDATE tasks SET state = 4, end_seq = 1099511627776 + ?2 WHERE seq = ?1",
         "INSERT OR REPLACE INTO deliveries (end_seq, seq, account, host, booked_at, due_at, attempts, round_attempts)
-         VALUES (?1, ?1, 1, 'host.example.com:443', 1760000000000, 1760000000000, 0, 0)",
+         VALUES (?2, ?1, 1, 'host.example.com:443', 1760000000000, 1760000000000, 0, 0)",
         "INSERT OR REPLACE INTO results (end_seq, seq, attempts, ended_at, charged, expires_at, response)
-         VALUES (?1, ?1, 1, 1760000000000, 5, 1760086400000, zeroblob(1024))",
+         VALUES (?2, ?1, 1, 1760000000000, 5, 1760086400000 + ?2, zeroblob(1024))",
     ] {
-        connection.prepare_cached(sql)?.execute([seq])?;
+        connection.prepare_cached(sql)?.execute([seq, end_seq])?;
     }
     Ok(())
 }
