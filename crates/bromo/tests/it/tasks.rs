@@ -114,9 +114,7 @@ async fn higher_priority_goes_first_and_within_one_first_in_first_out() {
     let position = customer.read(&ids[1]).await.body["task"]["queuePosition"].as_u64().unwrap();
     assert!((4..=5).contains(&position), "an upper bound: {position}");
     upstream.release();
-    for id in &ids {
-        assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
-    }
+    customer.completes(&ids).await;
     let expected: Vec<_> = [0, 2, 4, 3, 1, 5].map(|index: usize| ids[index].clone()).to_vec();
     // One slot: what was charged first had started first.
     assert_eq!(charged(&bromo, &customer).await, expected);
@@ -153,9 +151,7 @@ async fn an_endpoint_without_room_holds_up_its_own_tasks_alone() {
     assert_eq!(customer.status(&full[1]).await, "QUEUED");
     until("a task that cannot run holds no slot", || bromo.in_use() == 1).await;
     upstream.release();
-    for id in &full {
-        assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
-    }
+    customer.completes(&full).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,9 +166,7 @@ async fn a_test_keys_task_does_not_wait_for_a_live_endpoint() {
     assert_eq!(test.ended(&id).await["task"]["status"], "COMPLETED");
     assert_eq!(customer.status(&live[1]).await, "QUEUED");
     upstream.release();
-    for id in &live {
-        assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
-    }
+    customer.completes(&live).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -408,9 +402,7 @@ async fn clearing_the_queue_leaves_what_runs_and_frees_keys() {
     assert_eq!(customer.read(&waiting).await.code(), "RESOURCE_NOT_FOUND");
     let again = customer.task("waits again", json!({ "idempotencyKey": "k" })).await;
     upstream.release();
-    for id in [running, again] {
-        assert_eq!(customer.ended(&id).await["task"]["status"], "COMPLETED");
-    }
+    customer.completes(&[running, again]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -552,9 +544,7 @@ async fn a_shutdown_hands_running_tasks_back_and_the_next_start_runs_them() {
     let customer = bromo.again(&customer);
     until("they run again", || upstream.begun() >= 20).await;
     upstream.release();
-    for id in &ids {
-        assert_eq!(customer.ended(id).await["task"]["status"], "COMPLETED");
-    }
+    customer.completes(&ids).await;
     assert_eq!(bromo.account(&customer).await.balance.total(), Credits::new(37_500 - 12 * 5));
 }
 

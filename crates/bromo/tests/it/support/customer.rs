@@ -103,6 +103,13 @@ impl Customer {
         .await
     }
 
+    /// Waits until all of these have ended, and well.
+    pub(crate) async fn completes(&self, ids: &[String]) {
+        for id in ids {
+            assert_eq!(self.ended(id).await["task"]["status"], "COMPLETED", "task {id}");
+        }
+    }
+
     /// The word for where the task stands; empty if it is gone.
     pub(crate) async fn status(&self, id: &str) -> String {
         self.read(id).await.body["task"]["status"].as_str().unwrap_or_default().to_owned()
