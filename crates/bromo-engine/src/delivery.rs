@@ -115,18 +115,10 @@ impl Deliveries {
             let now = self.engine.clock().now();
             let share = (places / ACCOUNT_SHARE).max(1);
             let bounds = Bounds { lane, share, per_host_max: settings.per_host_max, now };
-            // What was granted in this call and is not under way yet, by account and by host.
-            let granted = Mutex::new((HashMap::<AccountId, usize>::new(), HashMap::<String, usize>::new()));
+            let granted = Mutex::new(Granted::default());
             let room = |account: AccountId, host: &str| {
                 let mut granted = granted.lock().unwrap_or_else(PoisonError::into_inner);
-                let (of_account, of_host) = &mut *granted;
-                let used = (of_account.get(&account).copied(), of_host.get(host).copied());
-                let used = (used.0.unwrap_or_default(), used.1.unwrap_or_default());
-                let room = self.receivers.room(bounds, account, host, used);
-                let room = room.min(GRANT_MAX);
-                *of_account.entry(account).or_default() += room;
-                *of_host.entry(host.to_owned()).or_default() += room;
-                room
+                self.receivers.grant(bounds, &mut granted, account, host)
             };
             for due in self.engine.store().take_due(lane, now, &room, free.min(TAKE_MAX)).await? {
                 any = true;
@@ -281,27 +273,38 @@ struct Bounds {
     now: Timestamp,
 }
 
+/// What was granted in one call and is not under way yet.
+#[derive(Default)]
+struct Granted {
+    accounts: HashMap<AccountId, usize>,
+    hosts: HashMap<String, usize>,
+}
+
 struct Circuit {
     inside: usize,
     breaker: Breaker,
 }
 
 impl Receivers {
-    /// How many more deliveries of this account the host may be sent now; `granted` were promised to the account and to
-    /// the host already.
-    fn room(&self, bounds: Bounds, account: AccountId, host: &str, granted: (usize, usize)) -> usize {
+    /// How many more deliveries of this account the host may be sent now, beside what was granted before.
+    fn grant(&self, bounds: Bounds, granted: &mut Granted, account: AccountId, host: &str) -> usize {
         let Bounds { lane, share, per_host_max, now } = bounds;
         let seen = self.lock();
         let of_account = seen.accounts.get(&(account, lane as usize)).copied().unwrap_or_default();
         let of_host = seen.hosts.get(host).copied().unwrap_or_default();
-        let room = share.saturating_sub(of_account + granted.0);
-        let room = room.min(per_host_max.saturating_sub(of_host + granted.1));
-        let Some(circuit) = seen.circuits.get(&(account, host.to_owned())) else { return room };
-        match (circuit.breaker.lets_through(now), circuit.breaker.is_closed()) {
-            (false, _) => 0,
-            (true, false) => room.min(1),
-            (true, true) => room,
-        }
+        let account_granted = granted.accounts.entry(account).or_default();
+        let host_granted = granted.hosts.entry(host.to_owned()).or_default();
+        let most = match seen.circuits.get(&(account, host.to_owned())).map(|circuit| &circuit.breaker) {
+            Some(breaker) if !breaker.lets_through(now) => 0,
+            Some(breaker) if !breaker.is_closed() => 1,
+            _ => GRANT_MAX,
+        };
+        let grant = most
+            .min(share.saturating_sub(of_account + *account_granted))
+            .min(per_host_max.saturating_sub(of_host + *host_granted));
+        *account_granted += grant;
+        *host_granted += grant;
+        grant
     }
 
     fn enter(
