@@ -24,6 +24,8 @@ pub struct Account {
     pub allocated: Credits,
     /// Its credit cycle.
     pub cycle: Cycle,
+    /// Questions and answers are kept with the request log. Off until an owner turns it on.
+    pub keep_texts: bool,
     /// Counts every change but charges. Admission and cached copies compare it.
     pub version: u64,
     /// Counts every ledger entry: orders balances.
@@ -67,6 +69,8 @@ pub enum Change {
         /// Credits that running work holds: the new balance never lies below them.
         held: Credits,
     },
+    /// Questions and answers are kept from now on, or no longer.
+    KeepTexts(bool),
     /// A key was made or revoked: only the version moves.
     KeysChanged,
 }
@@ -77,6 +81,12 @@ pub enum ChangeError {
     /// Grants are 1 to [`Credits::MAX`], and so is every balance.
     #[error("credits out of range")]
     OutOfRange,
+    /// The account has as many members as its plan has seats.
+    #[error("all seats of the plan are taken")]
+    NoSeat,
+    /// Without an owner nobody could manage the account.
+    #[error("the last owner stays an owner")]
+    LastOwner,
 }
 
 /// What a ledger entry is for.
@@ -137,6 +147,7 @@ impl Account {
             balance: Balance::default(),
             allocated: plan.credits,
             cycle: Cycle::containing(now, now),
+            keep_texts: false,
             version: 1,
             ledger_seq: 0,
             created_at: now,
@@ -196,6 +207,13 @@ impl Account {
                 let granted = self.balance.granted;
                 let floor = (*held - granted).min(self.balance.plan);
                 Some(self.book(EntryKind::Cycle, Balance { plan: self.allocated.max(floor), granted }, now))
+            }
+            Change::KeepTexts(keep) => {
+                if self.keep_texts == *keep {
+                    return Ok(None);
+                }
+                self.keep_texts = *keep;
+                None
             }
             Change::KeysChanged => None,
         };
@@ -298,6 +316,16 @@ mod tests {
             assert!(account.apply(&change, &plans, Timestamp::from_millis(0)).is_err());
         }
         assert_eq!(account, before);
+    }
+
+    #[test]
+    fn texts_are_kept_only_once_that_is_turned_on() {
+        let (mut account, _) = on("free");
+        assert!(!account.keep_texts);
+        for (keep, version) in [(true, 2), (true, 2), (false, 3)] {
+            assert_eq!(apply(&mut account, Change::KeepTexts(keep), 1), None);
+            assert_eq!((account.keep_texts, account.version), (keep, version));
+        }
     }
 
     proptest! {

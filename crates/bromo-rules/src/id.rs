@@ -71,6 +71,11 @@ prefixed_id!(
     KeyId,
     "key_"
 );
+prefixed_id!(
+    /// Somebody who signs in to an account's dashboard.
+    MemberId,
+    "mem_"
+);
 
 /// Names one request; also the key of its charge, so that a charge can be repeated without doubling.
 /// A UUID of version 7: its order is the order of arrival, which keeps indexes append-only.
