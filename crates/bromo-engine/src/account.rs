@@ -66,7 +66,7 @@ impl Engine {
         let (key, secret) = self.new_key(id, KeyKind::Live, None)?;
         let webhook_secret = WebhookSecret::new(random::secret()?);
         let sealed = self.sealed(id, &webhook_secret.clone().into())?;
-        self.parts.store.create_account(&account, &opening, &key, Some(&sealed)).await?;
+        self.parts.store.create_account(&account, &opening, Some(&key), Some(&sealed), None).await?;
         self.parts.admission.announce(self.parts.facts(&account)).await?;
         Ok(NewAccount { account, key: secret, webhook_secret })
     }

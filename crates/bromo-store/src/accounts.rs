@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bromo_rules::account::{Account, Change, Entry, Key};
 use bromo_rules::id::AccountId;
+use bromo_rules::member::Member;
 use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 
@@ -14,17 +15,19 @@ use crate::error::StoreError;
 /// Who pays, on which plan.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Writes a new account, its opening entry, its first key and what its deliveries are signed with. The same call
-    /// made again changes nothing.
+    /// Writes a new account, its opening entry, its first key if it gets one at once, what its deliveries are signed
+    /// with, and its owner with the PHC text of the password. The same call made again changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the name, the account's id, or the key's id or hash is taken.
+    /// [`StoreError::Conflict`] if the name, the account's id, the key's id or hash, or the owner's id or address is
+    /// taken.
     async fn create_account(
         &self,
         account: &Account,
         opening: &Entry,
-        key: &Key,
+        key: Option<&Key>,
         secrets: Option<&SealedSecrets>,
+        owner: Option<(&Member, Option<&str>)>,
     ) -> Result<(), StoreError>;
 
     /// The account of this id.

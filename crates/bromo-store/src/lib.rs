@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod ledger;
 mod logs;
+mod members;
 mod pages;
 mod sqlite;
 mod tasks;
@@ -21,6 +22,7 @@ pub use error::StoreError;
 pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};
 pub use logs::{LogFilter, LogGap, Logs, StoredLine};
+pub use members::{Invitation, Members, PlanRequest, Session};
 pub use pages::Pages;
 pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};
 pub use tasks::{
@@ -29,5 +31,5 @@ pub use tasks::{
 };
 
 /// Everything but the log.
-pub trait Store: Accounts + Keys + Ledger + Pages + Tasks + Deliveries {}
-impl<T: Accounts + Keys + Ledger + Pages + Tasks + Deliveries> Store for T {}
+pub trait Store: Accounts + Members + Keys + Ledger + Pages + Tasks + Deliveries {}
+impl<T: Accounts + Members + Keys + Ledger + Pages + Tasks + Deliveries> Store for T {}

@@ -63,7 +63,7 @@ async fn open(folder: &std::path::Path) -> Result<Arc<SqliteStore>, StoreError> 
     let plans = Arc::new(PlanTable::default());
     for number in 1..=ACCOUNTS {
         let (account, opening, key) = newcomer(number);
-        store.create_account(&account, &opening, &key, None).await?;
+        store.create_account(&account, &opening, Some(&key), None, None).await?;
         let grant = Change::Grant(Credits::new(1_000_000_000));
         store.change_account(account.id, &grant, &plans, NOW).await?;
     }

@@ -415,7 +415,7 @@ pub async fn secrets_are_written_with_their_account(store: &dyn Store) -> Outcom
     let (new, opening, key) = newcomer(1);
     let sealed = secrets(b"one", None);
     for _ in 0..2 {
-        store.create_account(&new, &opening, &key, Some(&sealed)).await?;
+        store.create_account(&new, &opening, Some(&key), Some(&sealed), None).await?;
         assert_eq!(store.lookup_secrets(new.id).await?.as_ref(), Some(&sealed));
     }
     let other = account(store, 2).await?;

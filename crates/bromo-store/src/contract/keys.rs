@@ -10,7 +10,7 @@ use crate::{Store, StoreError};
 /// One look-up answers who calls and on which terms.
 pub async fn a_key_is_found_by_its_hash_with_its_account(store: &dyn Store) -> Outcome {
     let (account, opening, first) = newcomer(1);
-    store.create_account(&account, &opening, &first, None).await?;
+    store.create_account(&account, &opening, Some(&first), None, None).await?;
     assert_eq!(store.lookup_key(first.hash).await?, Some((first, account.clone())));
     assert_eq!(store.lookup_key(key(2, account.id).hash).await?, None);
     Ok(())
@@ -19,7 +19,7 @@ pub async fn a_key_is_found_by_its_hash_with_its_account(store: &dyn Store) -> O
 /// A call made again finds its key and moves nothing.
 pub async fn making_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
     let (account, opening, first) = newcomer(1);
-    store.create_account(&account, &opening, &first, None).await?;
+    store.create_account(&account, &opening, Some(&first), None, None).await?;
     let second = key(2, account.id);
     assert_eq!(store.create_key(&second).await?.version, 2);
     assert_eq!(store.create_key(&second).await?.version, 2);
@@ -30,7 +30,7 @@ pub async fn making_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
 /// The instant of the first call stays.
 pub async fn revoking_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
     let (account, opening, first) = newcomer(1);
-    store.create_account(&account, &opening, &first, None).await?;
+    store.create_account(&account, &opening, Some(&first), None, None).await?;
     for seconds in 0..3 {
         let (revoked, account) = store.revoke_key(first.id, NOW.plus(Duration::from_secs(seconds))).await?;
         assert_eq!((revoked.revoked_at, account.version), (Some(NOW), 2));
@@ -43,7 +43,7 @@ pub async fn revoking_a_key_moves_the_version_once(store: &dyn Store) -> Outcome
 /// Neither an id nor a hash is taken over.
 pub async fn a_secret_belongs_to_one_key(store: &dyn Store) -> Outcome {
     let (account, opening, first) = newcomer(1);
-    store.create_account(&account, &opening, &first, None).await?;
+    store.create_account(&account, &opening, Some(&first), None, None).await?;
     let mut copy = key(2, account.id);
     copy.hash = first.hash;
     let refused = store.create_key(&copy).await;
@@ -56,7 +56,7 @@ pub async fn a_secret_belongs_to_one_key(store: &dyn Store) -> Outcome {
 pub async fn keys_are_listed_oldest_first(store: &dyn Store) -> Outcome {
     for number in [5, 9] {
         let (account, opening, first) = newcomer(number);
-        store.create_account(&account, &opening, &first, None).await?;
+        store.create_account(&account, &opening, Some(&first), None, None).await?;
     }
     let account = AccountId::from_random(5);
     for (number, seconds) in [(3, 2), (4, 1)] {

@@ -13,7 +13,7 @@ use crate::{Charged, Store, StoreError};
 
 async fn account_of_500(store: &dyn Store, number: u64) -> Result<AccountId, StoreError> {
     let (account, opening, key) = newcomer(number);
-    store.create_account(&account, &opening, &key, None).await?;
+    store.create_account(&account, &opening, Some(&key), None, None).await?;
     Ok(account.id)
 }
 

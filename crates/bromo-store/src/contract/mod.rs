@@ -8,6 +8,7 @@ pub mod deliveries;
 pub mod keys;
 pub mod ledger;
 pub mod logs;
+pub mod members;
 pub mod pages;
 pub mod queue;
 pub mod tasks;
@@ -121,7 +122,7 @@ pub fn end(ender: Ender) -> End {
 /// An account of 500 credits.
 pub(crate) async fn account(store: &dyn Store, number: u64) -> Result<AccountId, StoreError> {
     let (account, opening, key) = newcomer(number);
-    store.create_account(&account, &opening, &key, None).await?;
+    store.create_account(&account, &opening, Some(&key), None, None).await?;
     Ok(account.id)
 }
 
@@ -184,6 +185,28 @@ macro_rules! store_contract {
             a_secret_belongs_to_one_key,
             keys_are_listed_oldest_first,
             a_key_of_an_unknown_account_is_missing,
+        }
+        $crate::contract_tests! { $with_store, members:
+            a_member_is_found_by_id_and_by_address,
+            an_address_is_taken_once_over_all_accounts,
+            an_account_is_made_with_its_owner,
+            a_member_of_an_unknown_account_is_missing,
+            members_are_changed_from_their_own_account_alone,
+            the_last_owner_stays,
+            an_account_has_no_more_members_than_seats,
+            an_invitation_is_used_once,
+            joining_again_changes_nothing,
+            an_invitation_is_good_for_what_it_says_alone,
+            invitations_are_listed_replaced_and_withdrawn,
+            invitations_go_with_the_owner_who_made_them,
+            a_session_is_found_until_it_is_over,
+            a_new_session_ends_the_one_it_replaces,
+            a_member_was_last_seen_at_the_latest_instant,
+            changing_the_password_ends_the_other_sessions,
+            removing_a_member_ends_its_sessions,
+            a_link_signs_in_once,
+            what_is_over_is_deleted,
+            a_plan_is_asked_for_once_an_account,
         }
         $crate::contract_tests! { $with_store, ledger:
             a_charge_is_taken_and_entered,

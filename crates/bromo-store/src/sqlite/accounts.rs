@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bromo_rules::account::{Account, Change, Entry, Key};
 use bromo_rules::id::AccountId;
+use bromo_rules::member::Member;
 use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::ledger::Cause;
 use super::rows::{account_columns, column, first};
-use super::{SqliteStore, keys, ledger, rows, secrets};
+use super::{SqliteStore, keys, ledger, members, rows, secrets};
 use crate::accounts::Accounts;
 use crate::deliveries::SealedSecrets;
 use crate::error::StoreError;
@@ -22,15 +23,18 @@ impl Accounts for SqliteStore {
         &self,
         account: &Account,
         opening: &Entry,
-        key: &Key,
+        key: Option<&Key>,
         secrets: Option<&SealedSecrets>,
+        owner: Option<(&Member, Option<&str>)>,
     ) -> Result<(), StoreError> {
-        let (account, opening, key, secrets) =
-            (account.clone(), opening.clone(), key.clone(), secrets.cloned());
-        self.parts
-            .writer
-            .run(move |connection| create(connection, &account, &opening, &key, secrets.as_ref()))
-            .await
+        let new = New {
+            account: account.clone(),
+            opening: opening.clone(),
+            key: key.cloned(),
+            secrets: secrets.cloned(),
+            owner: owner.map(|(owner, password)| (owner.clone(), password.map(str::to_owned))),
+        };
+        self.parts.writer.run(move |connection| create(connection, &new)).await
     }
 
     async fn lookup_account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
@@ -82,16 +86,28 @@ impl Accounts for SqliteStore {
     }
 }
 
-fn create(
-    connection: &Connection,
-    account: &Account,
-    opening: &Entry,
-    key: &Key,
-    secrets: Option<&SealedSecrets>,
-) -> Result<(), StoreError> {
+/// All that is written of a new account.
+struct New {
+    account: Account,
+    opening: Entry,
+    key: Option<Key>,
+    secrets: Option<SealedSecrets>,
+    owner: Option<(Member, Option<String>)>,
+}
+
+impl New {
+    /// Whether this was written before: ids are random, so the same ones are this very call, made again.
+    fn is_there(&self, connection: &Connection, found: &Account) -> Result<bool, StoreError> {
+        Ok(found.id == self.account.id
+            && self.key.as_ref().map_or(Ok(true), |key| keys::is_there(connection, key))?
+            && self.owner.as_ref().map_or(Ok(true), |(owner, _)| members::is_there(connection, owner))?)
+    }
+}
+
+fn create(connection: &Connection, new: &New) -> Result<(), StoreError> {
+    let account = &new.account;
     if let Some(other) = lookup_by_name(connection, &account.name)? {
-        // Ids are random: the same id and key under the name is this very call, made again.
-        let again = other.id == account.id && keys::is_there(connection, key)?;
+        let again = new.is_there(connection, &other)?;
         return if again { Ok(()) } else { Err(StoreError::Conflict { what: "account name" }) };
     }
     if lookup(connection, account.id)?.is_some() {
@@ -100,8 +116,8 @@ fn create(
     connection
         .prepare_cached(
             "INSERT INTO accounts (id, name, plan, next_plan, balance_plan, balance_granted, allocated,
-                 cycle_anchor, cycle_starts_at, cycle_ends_at, version, ledger_seq, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 cycle_anchor, cycle_starts_at, cycle_ends_at, version, ledger_seq, created_at, keep_texts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             account.id.to_i64(),
@@ -117,11 +133,17 @@ fn create(
             column(account.version),
             column(account.ledger_seq),
             account.created_at.millis(),
+            account.keep_texts,
         ])?;
-    ledger::insert(connection, opening, Cause::Request)?;
-    keys::insert(connection, key)?;
-    if secrets.is_some() {
-        secrets::put(connection, account.id, secrets)?;
+    ledger::insert(connection, &new.opening, Cause::Request)?;
+    if let Some(key) = &new.key {
+        keys::insert(connection, key)?;
+    }
+    if new.secrets.is_some() {
+        secrets::put(connection, account.id, new.secrets.as_ref())?;
+    }
+    if let Some((owner, password)) = &new.owner {
+        members::insert(connection, owner, password.as_deref())?;
     }
     Ok(())
 }
@@ -155,7 +177,8 @@ pub(super) fn update(connection: &Connection, account: &Account) -> Result<(), S
     connection
         .prepare_cached(
             "UPDATE accounts SET plan = ?2, next_plan = ?3, balance_plan = ?4, balance_granted = ?5,
-                 allocated = ?6, cycle_starts_at = ?7, cycle_ends_at = ?8, version = ?9, ledger_seq = ?10
+                 allocated = ?6, cycle_starts_at = ?7, cycle_ends_at = ?8, version = ?9, ledger_seq = ?10,
+                 keep_texts = ?11
              WHERE id = ?1",
         )?
         .execute(params![
@@ -169,6 +192,7 @@ pub(super) fn update(connection: &Connection, account: &Account) -> Result<(), S
             account.cycle.ends_at.millis(),
             column(account.version),
             column(account.ledger_seq),
+            account.keep_texts,
         ])?;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub(super) struct Migration {
 pub(super) const STORE: &[Migration] = &[
     Migration { number: 1, name: "first", sql: include_str!("../../migrations/sqlite/0001_first.sql") },
     Migration { number: 2, name: "tasks", sql: include_str!("../../migrations/sqlite/0002_tasks.sql") },
+    Migration { number: 3, name: "members", sql: include_str!("../../migrations/sqlite/0003_members.sql") },
 ];
 
 /// The steps of `logs.db`.

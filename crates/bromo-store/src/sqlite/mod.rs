@@ -19,16 +19,19 @@ mod keys;
 mod keys_recent;
 mod ledger;
 mod logs;
+mod members;
 mod memory;
 mod migrations;
 mod open;
 mod outbox;
 mod pages;
+mod plan_requests;
 mod queue;
 mod readers;
 mod rows;
 mod secrets;
 mod settle;
+mod sign_ins;
 mod submit;
 mod task_blocks;
 mod task_keys;
@@ -61,7 +64,7 @@ const STORE_LOCK: &str = "bromo.lock";
 /// Threads that read. Look-ups are short; two keep a long listing from holding one up.
 const STORE_READERS: usize = 2;
 
-/// Accounts, keys, ledger, pages, tasks and deliveries in one SQLite database.
+/// Accounts, members, keys, ledger, pages, tasks and deliveries in one SQLite database.
 ///
 /// Dropping it commits what was handed over, ends its threads and gives the folder back; that blocks for
 /// about one commit.

@@ -2,8 +2,9 @@
 
 use bromo_rules::account::{Account, Entry, EntryKind, Key};
 use bromo_rules::credit::{Balance, Credits, Cycle};
-use bromo_rules::id::{AccountId, KeyId, RequestId};
+use bromo_rules::id::{AccountId, KeyId, MemberId, RequestId};
 use bromo_rules::key::{KeyHash, KeyKind};
+use bromo_rules::member::{Email, Member, Role};
 use bromo_rules::time::Timestamp;
 use rusqlite::{CachedStatement, Params, Row};
 
@@ -13,7 +14,8 @@ use crate::error::StoreError;
 macro_rules! account_columns {
     () => {
         "a.id, a.name, a.plan, a.next_plan, a.balance_plan, a.balance_granted, a.allocated, \
-         a.cycle_anchor, a.cycle_starts_at, a.cycle_ends_at, a.version, a.ledger_seq, a.created_at"
+         a.cycle_anchor, a.cycle_starts_at, a.cycle_ends_at, a.version, a.ledger_seq, a.created_at, \
+         a.keep_texts"
     };
 }
 pub(super) use account_columns;
@@ -28,6 +30,17 @@ pub(super) use key_columns;
 
 /// How many columns [`key_columns`] has: where a joined account begins.
 pub(super) const KEY_COLUMNS: usize = 8;
+
+/// Columns of [`member`], of a table named `m`.
+macro_rules! member_columns {
+    () => {
+        "m.id, m.account, m.email, m.role, m.created_at, m.seen_at"
+    };
+}
+pub(super) use member_columns;
+
+/// How many columns [`member_columns`] has: where what is joined begins.
+pub(super) const MEMBER_COLUMNS: usize = 6;
 
 const ENTRY_KINDS: [EntryKind; 5] =
     [EntryKind::Opening, EntryKind::Charge, EntryKind::Grant, EntryKind::Upgrade, EntryKind::Cycle];
@@ -55,6 +68,7 @@ pub(super) fn account(row: &Row<'_>, at: usize) -> Result<Account, StoreError> {
             starts_at: Timestamp::from_millis(row.get(at + 8)?),
             ends_at: Timestamp::from_millis(row.get(at + 9)?),
         },
+        keep_texts: row.get(at + 13)?,
         version: count(row, at + 10)?,
         ledger_seq: count(row, at + 11)?,
         created_at: Timestamp::from_millis(row.get(at + 12)?),
@@ -90,6 +104,30 @@ pub(super) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
         request: row.get::<_, Option<[u8; 16]>>(5)?.map(RequestId::from_bytes),
         at: Timestamp::from_millis(row.get(6)?),
     })
+}
+
+/// A member, its columns from number `at` on.
+pub(super) fn member(row: &Row<'_>, at: usize) -> Result<Member, StoreError> {
+    Ok(Member {
+        id: MemberId::from_i64(row.get(at)?),
+        account: AccountId::from_i64(row.get(at + 1)?),
+        email: email(row, at + 2)?,
+        role: role(row, at + 3)?,
+        created_at: Timestamp::from_millis(row.get(at + 4)?),
+        seen_at: row.get::<_, Option<i64>>(at + 5)?.map(Timestamp::from_millis),
+    })
+}
+
+/// An e-mail address.
+pub(super) fn email(row: &Row<'_>, at: usize) -> Result<Email, StoreError> {
+    let text: String = row.get(at)?;
+    text.parse().map_err(|_| corrupt("e-mail address", &text))
+}
+
+/// A member's role.
+pub(super) fn role(row: &Row<'_>, at: usize) -> Result<Role, StoreError> {
+    let word: String = row.get(at)?;
+    word.parse().map_err(|_| corrupt("role", &word))
 }
 
 /// A number that is never negative.
