@@ -108,6 +108,9 @@ pub trait Admission: Send + Sync {
     /// The credits that an account's running work holds.
     fn held(&self, account: AccountId) -> Reply<'_, Result<bromo_rules::credit::Credits, AdmissionError>>;
 
+    /// Slots of this account that are in use.
+    fn in_use(&self, account: AccountId) -> u32;
+
     /// The counts of every account that this node has seen.
     fn usage(&self) -> Vec<Usage>;
 

@@ -154,6 +154,10 @@ impl Admission for Local {
         Reply::now(Ok(self.lookup(account).map_or(Credits::ZERO, |seat| lock(&seat.counts).held)))
     }
 
+    fn in_use(&self, account: AccountId) -> u32 {
+        self.lookup(account).map_or(0, |seat| lock(&seat.counts).slots().current)
+    }
+
     fn usage(&self) -> Vec<Usage> {
         let seats: Vec<_> =
             self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use bromo_rules::problem::Problem;
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body as _, Incoming};
 
 use crate::problem::Failure;
+
+/// The body of a request: from a socket, or from a page of the program itself.
+pub(crate) type Asked = Either<Incoming, Full<Bytes>>;
 
 /// The bounds of request bodies.
 #[derive(Debug, Clone)]
@@ -69,7 +72,7 @@ pub(crate) struct Whole {
 }
 
 /// Reads the body whole.
-pub(crate) async fn read(body: Incoming, limits: &BodyLimits) -> Result<Whole, Failure> {
+pub(crate) async fn read(body: Asked, limits: &BodyLimits) -> Result<Whole, Failure> {
     let announced = body.size_hint().lower();
     if usize::try_from(announced).unwrap_or(usize::MAX) > limits.bytes_max {
         return Err(too_large(limits));
@@ -85,7 +88,7 @@ pub(crate) async fn read(body: Incoming, limits: &BodyLimits) -> Result<Whole, F
     }
 }
 
-async fn collect(mut body: Incoming, limits: &BodyLimits) -> Result<Whole, Failure> {
+async fn collect(mut body: Asked, limits: &BodyLimits) -> Result<Whole, Failure> {
     let mut share = limits.total.take();
     let mut whole = Bytes::new();
     let mut rest: Option<BytesMut> = None;

@@ -4,13 +4,17 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bromo_engine::Caller;
 use bromo_rules::problem::Problem;
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
-use http_body_util::Either;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Collected, Either};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use crate::body::Asked;
 use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::{self, Body, Success};
@@ -25,19 +29,51 @@ impl Api {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let mut exchange = Exchange::new(&self.engine);
-        let mut response = if is_api(request.uri().path()) {
-            self.respond_v1(request, &mut exchange).await
+        let response = if is_api(request.uri().path()) {
+            let (head, body) = request.into_parts();
+            self.respond_v1(&head, Either::Left(body), None, &mut exchange).await
         } else {
+            let mut request = request;
+            request.extensions_mut().insert(exchange.request);
             self.pages.clone().oneshot(request).await?.map(Either::Right)
         };
+        Ok(self.stamped(response, &exchange))
+    }
+
+    fn stamped(&self, mut response: Response<Body>, exchange: &Exchange) -> Response<Body> {
         let mut text = [0; 36];
         let latency_ms = exchange.arrived.elapsed().as_millis();
         reply::stamp(response.headers_mut(), exchange.request.encode(&mut text), latency_ms);
-        Ok(response)
+        response
     }
 
-    async fn respond_v1(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Response<Body> {
-        let handled = AssertUnwindSafe(self.handle(request, exchange)).catch_unwind().await;
+    /// Answers what a page of this program asks in the name of an account: the same way as over the wire, from the one
+    /// decision to the log line.
+    pub async fn ask(&self, caller: Arc<Caller>, path: &str, body: Bytes) -> Response<Bytes> {
+        let mut exchange = Exchange::new(&self.engine);
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::POST;
+        let response = match path.parse() {
+            Ok(uri) => {
+                head.uri = uri;
+                self.respond_v1(&head, Either::Right(body.into()), Some(caller), &mut exchange).await
+            }
+            Err(_) => reply::failure(&Failure::no_route(path), Vec::new(), None),
+        };
+        let (mut head, body) = self.stamped(response, &exchange).into_parts();
+        head.extensions.insert(exchange.request);
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        Response::from_parts(head, body)
+    }
+
+    async fn respond_v1(
+        &self,
+        head: &Parts,
+        body: Asked,
+        caller: Option<Arc<Caller>>,
+        exchange: &mut Exchange,
+    ) -> Response<Body> {
+        let handled = AssertUnwindSafe(self.handle(head, body, caller, exchange)).catch_unwind().await;
         let outcome = handled.unwrap_or_else(|_| {
             tracing::error!(request = %exchange.request, "a handler panicked");
             Err(Problem::INTERNAL.into())
@@ -59,9 +95,17 @@ impl Api {
         }
     }
 
-    async fn handle(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Result<Success, Failure> {
-        let (head, body) = request.into_parts();
-        let mut caller = caller::authenticate(&self.engine, &head.headers).await?;
+    async fn handle(
+        &self,
+        head: &Parts,
+        body: Asked,
+        caller: Option<Arc<Caller>>,
+        exchange: &mut Exchange,
+    ) -> Result<Success, Failure> {
+        let mut caller = match caller {
+            Some(caller) => caller,
+            None => caller::authenticate(&self.engine, &head.headers).await?,
+        };
         let (route, task) = Route::find(&head.method, head.uri.path());
         exchange.identify(self.engine.log(), &caller, route);
         match route {

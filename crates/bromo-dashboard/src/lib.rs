@@ -1,2 +1,63 @@
-//! HTML for people: one struct and one template a page. Holds no rule and no SQL: it reads the store and writes through
-//! the engine.
+//! HTML for people: plan, keys, live slots, logs, tasks, webhooks. Holds no rule and no SQL: it reads the store and
+//! writes through the engine. Pages work without the script, except for what is live.
+
+mod assets;
+mod cookie;
+mod error;
+mod export;
+mod figures;
+mod form;
+mod frame;
+mod live;
+mod message;
+mod moment;
+mod operator;
+mod pages;
+mod play;
+mod posted;
+mod range;
+mod settings;
+mod snippet;
+mod text;
+mod visitor;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::Router;
+use bromo_engine::Engine;
+use bromo_store::Logs;
+use tokio_util::sync::CancellationToken;
+
+pub use pages::router;
+pub use play::{Asked, Play};
+pub use settings::{Settings, Upgrades};
+
+/// What the pages are made of.
+pub struct Parts {
+    /// Both ways, accounts and members.
+    pub engine: Arc<Engine>,
+    /// The request log.
+    pub logs: Arc<dyn Logs>,
+    /// Asks a question the way a customer does.
+    pub play: Arc<dyn Play>,
+    /// Choices of the operator.
+    pub settings: Settings,
+    /// Ends live pages.
+    pub stop: CancellationToken,
+}
+
+/// [`Parts`], as every handler has them.
+#[derive(Clone)]
+pub(crate) struct Dashboard(Arc<Parts>);
+
+impl Deref for Dashboard {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Answers whatever no page of the dashboard answers.
+pub(crate) type Beyond = Router;

@@ -58,6 +58,14 @@ where
     Check::new(endpoint, path, strict).run(read::members(from, fields(endpoint)))
 }
 
+/// The flags that `include` of this endpoint may have, in the documented order.
+///
+/// Source: docs/requests.md#fields
+pub fn include_flags(endpoint: Endpoint) -> impl Iterator<Item = &'static str> {
+    let include = fields(endpoint).iter().find(|field| field.name == "include");
+    include.and_then(|field| field.kind.members()).unwrap_or_default().iter().map(|flag| flag.name)
+}
+
 /// What is wrong with a body that is not the JSON it should be, and where. Repeats nothing of the body.
 pub fn malformed(error: &serde_json::Error, expected: &str) -> String {
     use serde_json::error::Category;

@@ -10,8 +10,8 @@ use bromo_rules::endpoint::Endpoint;
 use bromo_rules::question::Question;
 use bromo_rules::validate;
 use bytes::BytesMut;
-use hyper::body::Incoming;
 
+use crate::body::Asked;
 use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::Success;
@@ -24,7 +24,7 @@ pub(crate) async fn post(
     exchange: &mut Exchange,
     mut caller: Arc<Caller>,
     endpoint: Endpoint,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Success, Failure> {
     let engine = &api.engine;
     let checked = check(api, &caller, endpoint, body).await;
@@ -53,7 +53,7 @@ struct Checked {
     line: Arc<Line>,
 }
 
-async fn check(api: &Api, caller: &Caller, endpoint: Endpoint, body: Incoming) -> Result<Checked, Failure> {
+async fn check(api: &Api, caller: &Caller, endpoint: Endpoint, body: Asked) -> Result<Checked, Failure> {
     let whole = body::read(body, &api.limits).await?;
     let question =
         validate::question(endpoint, &whole.bytes, api.strict).map_err(|faults| Failure::invalid(&faults))?;

@@ -8,10 +8,10 @@ use bromo_providers::client;
 use bromo_rules::goto::{self, Redirect};
 use bromo_rules::problem::Problem;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::body::Asked;
 use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::Success;
@@ -27,7 +27,7 @@ pub(crate) async fn post(
     api: &Api,
     exchange: &mut Exchange,
     mut caller: Arc<Caller>,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Success, Failure> {
     let checked = match body::read(body, &api.limits).await {
         Ok(whole) => goto::redirect(&whole.bytes, api.strict).map_err(|faults| Failure::invalid(&faults)),

@@ -12,12 +12,12 @@ use bromo_rules::standing::Standing;
 use bromo_rules::task::{NewTask, Task, TaskId, TaskState};
 use bromo_rules::validate;
 use bromo_store::{Accepted, KeyTaken, StoreError, Submitted, TaskFilter, TaskName, WholeTask};
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::body::Asked;
 use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::Success;
@@ -33,7 +33,7 @@ pub(crate) async fn create(
     api: &Api,
     exchange: &mut Exchange,
     mut caller: Arc<Caller>,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Success, Failure> {
     let checked = match body::read(body, &api.limits).await {
         Ok(whole) => check(api, &caller, &whole.bytes),
@@ -71,7 +71,7 @@ pub(crate) async fn create_batch(
     api: &Api,
     exchange: &mut Exchange,
     mut caller: Arc<Caller>,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Success, Failure> {
     let checked = check_batch(api, &caller, body).await;
     let standing = exchange.count(&api.engine, &mut caller, Route::CreateBatch).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn create_batch(
 async fn check_batch(
     api: &Api,
     caller: &Caller,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Vec<Result<NewTask, Failure>>, Failure> {
     let whole = body::read(body, &api.batch_limits).await?;
     let items =

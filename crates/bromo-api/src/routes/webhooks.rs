@@ -6,10 +6,10 @@ use bromo_engine::Caller;
 use bromo_rules::id::AccountId;
 use bromo_rules::time::Timestamp;
 use bromo_store::{DeliveryAttempt, DeliveryState, StoreError};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::body::Asked;
 use crate::exchange::Exchange;
 use crate::problem::Failure;
 use crate::reply::Success;
@@ -49,7 +49,7 @@ pub(crate) async fn redeliver_failed(
     api: &Api,
     exchange: &mut Exchange,
     mut caller: Arc<Caller>,
-    body: Incoming,
+    body: Asked,
 ) -> Result<Success, Failure> {
     #[derive(Deserialize)]
     struct Since {

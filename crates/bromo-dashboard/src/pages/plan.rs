@@ -1,0 +1,208 @@
+//! The plan: what it gives, what another would give, and the change from one to the other.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use bromo_rules::credit::Credits;
+use bromo_rules::plan::Plan;
+use bromo_rules::time::Timestamp;
+use bromo_store::PlanRequest;
+
+use super::sign_up::Faults;
+use super::{Answer, At, Query, page, to};
+use crate::Dashboard;
+use crate::error::PageError;
+use crate::form::Form;
+use crate::frame::Frame;
+use crate::posted::{Manage, Posted};
+use crate::settings::Upgrades;
+use crate::text::number;
+use crate::visitor::Visitor;
+
+/// A plan as seen from the one in force.
+struct Row {
+    plan: Plan,
+    step: Step,
+    /// The balance after an upgrade, as a sum: the new allocation less what this cycle used of it, and grants.
+    after: Credits,
+}
+
+/// The way to a plan.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// It is in force.
+    Here,
+    /// It begins with the next cycle.
+    Scheduled,
+    /// One click.
+    Upgrade,
+    /// The operator decides.
+    Approval,
+    /// It is paid for there.
+    Checkout(String),
+    /// With the next cycle.
+    Downgrade,
+    /// Not without talking to somebody.
+    Contact,
+}
+
+impl Row {
+    fn seats(&self) -> String {
+        self.plan.seats.map_or_else(|| "no limit".to_owned(), number)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/plan.html")]
+struct Plans {
+    frame: Frame,
+    rows: Vec<Row>,
+    current: Option<Plan>,
+    used: Credits,
+    request: Option<PlanRequest>,
+    contact: Option<String>,
+    /// The plan changed since the page was made on which a button was pressed.
+    meanwhile: bool,
+}
+
+impl Plans {
+    fn title(&self, name: &str) -> String {
+        let row = self.rows.iter().find(|row| row.plan.name == name);
+        row.map_or_else(|| name.to_owned(), |row| row.plan.title.clone())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/plan_down.html")]
+struct Down {
+    frame: Frame,
+    from: Plan,
+    to: Plan,
+}
+
+/// An address becomes a link; a URL is one.
+fn contact_link(contact: &str) -> Option<String> {
+    match contact {
+        "" => None,
+        url if url.starts_with("https://") || url.starts_with("http://") => Some(url.to_owned()),
+        address => Some(format!("mailto:{address}")),
+    }
+}
+
+fn rows(dashboard: &Dashboard, visitor: &Visitor) -> Vec<Row> {
+    let (account, settings) = (&visitor.account, &dashboard.settings);
+    let plans: Vec<&Plan> = dashboard.engine.plans().iter().collect();
+    let place = plans.iter().position(|plan| plan.name == account.plan);
+    let here = place.and_then(|place| plans.get(place));
+    let talks = here.is_some_and(|plan| !plan.self_serve);
+    let step = |index: usize, plan: &Plan| {
+        if plan.name == account.plan {
+            Step::Here
+        } else if account.next_plan.as_ref() == Some(&plan.name) {
+            Step::Scheduled
+        } else if talks || !plan.self_serve {
+            Step::Contact
+        } else if place.is_some_and(|place| index < place) {
+            Step::Downgrade
+        } else if let Some(url) = settings.checkout.get(&plan.name) {
+            Step::Checkout(checkout_url(url, visitor, plan))
+        } else if settings.upgrades == Upgrades::Approval {
+            Step::Approval
+        } else {
+            Step::Upgrade
+        }
+    };
+    let row = |(index, plan): (usize, &&Plan)| {
+        let more = (plan.credits - account.allocated).max(Credits::ZERO);
+        Row { step: step(index, plan), after: account.balance.total() + more, plan: (*plan).clone() }
+    };
+    plans.iter().enumerate().map(row).collect()
+}
+
+/// The address of a checkout, told for whom and for what.
+fn checkout_url(url: &str, visitor: &Visitor, plan: &Plan) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            url.query_pairs_mut()
+                .append_pair("account", &visitor.account.id.to_string())
+                .append_pair("plan", &plan.name);
+            url.into()
+        }
+        Err(_) => url.to_owned(),
+    }
+}
+
+async fn plans(dashboard: &Dashboard, visitor: Visitor, query: &Form, meanwhile: bool) -> Result<Plans, PageError> {
+    let request = dashboard.engine.store().lookup_plan_request(visitor.account.id).await?;
+    let rows = rows(dashboard, &visitor);
+    let current = dashboard.engine.plans().lookup(&visitor.account.plan).cloned();
+    // What was granted is outside the allocation.
+    let used = (visitor.account.allocated - visitor.account.balance.plan).max(Credits::ZERO);
+    let contact = contact_link(&dashboard.settings.contact);
+    let mut frame = Frame::new(dashboard, visitor, "/plan", "Plan", query);
+    if let (Some(at), Some(plan)) = (query.text("since").parse().ok(), &current) {
+        let since = frame.look.zone.clock(Timestamp::from_millis(at));
+        frame.message = Some(format!(
+            "{} since {since}: {} for the next request of every key.",
+            plan.title,
+            crate::text::counted(plan.slots.into(), "slot"),
+        ));
+    }
+    Ok(Plans { frame, rows, current, used, request, contact, meanwhile })
+}
+
+pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Query) -> Answer {
+    page(&plans(&dashboard, visitor, &query, false).await?)
+}
+
+fn find(dashboard: &Dashboard, name: &str) -> Result<Plan, PageError> {
+    dashboard.engine.plans().lookup(name).cloned().ok_or_else(|| PageError::missing(format!("plan {name}")))
+}
+
+/// Asks before a downgrade.
+pub(super) async fn ask(State(dashboard): At, visitor: Visitor, Path(name): Path<String>) -> Answer {
+    let (from, to) = (find(&dashboard, &visitor.account.plan)?, find(&dashboard, &name)?);
+    page(&Down { frame: Frame::new(&dashboard, visitor, "/plan", "Change plan", &Form::default()), from, to })
+}
+
+/// Changes to a plan by the way that leads there.
+pub(super) async fn change(
+    State(dashboard): At,
+    Path(name): Path<String>,
+    Posted { visitor, form, .. }: Posted<Manage>,
+) -> Answer {
+    let plan = find(&dashboard, &name)?;
+    let account = visitor.account.id;
+    if form.text("from") != visitor.account.plan {
+        return page(&plans(&dashboard, visitor, &Form::default(), true).await?);
+    }
+    let step = rows(&dashboard, &visitor).into_iter().find(|row| row.plan.name == plan.name).map(|row| row.step);
+    match step {
+        Some(Step::Upgrade) => {
+            dashboard.engine.set_plan(account, &plan.name).await?;
+            to(&format!("/plan?since={}", dashboard.engine.clock().now().millis()))
+        }
+        Some(Step::Downgrade) => {
+            dashboard.engine.schedule_plan(account, &plan.name).await?;
+            to("/plan?done=scheduled")
+        }
+        // The plan in force takes a scheduled change back.
+        Some(Step::Here) => {
+            dashboard.engine.schedule_plan(account, &plan.name).await?;
+            to("/plan?done=kept")
+        }
+        Some(Step::Approval) => {
+            dashboard.engine.request_plan(&visitor.member, &plan.name).await.map_err(Faults::page)?;
+            to("/plan?done=asked")
+        }
+        Some(Step::Scheduled) => to("/plan?done=scheduled"),
+        Some(Step::Checkout(_) | Step::Contact) | None => {
+            Err(PageError::Bad(format!("{} is not changed to by this form", plan.title)))
+        }
+    }
+}
+
+/// Takes a request to the operator back.
+pub(super) async fn withdraw(State(dashboard): At, Posted { visitor, .. }: Posted<Manage>) -> Answer {
+    dashboard.engine.withdraw_plan_request(&visitor.member).await.map_err(Faults::page)?;
+    to("/plan?done=withdrawn")
+}
