@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use bromo_admission::AdmissionError;
-use bromo_rules::account::{Account, Change, Key};
+use bromo_rules::account::{Account, Change, Entry, Key};
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::key::{ApiKey, KeyKind};
 use bromo_rules::webhook::WebhookSecret;
-use bromo_store::StoreError;
+use bromo_store::{SealedSecrets, StoreError};
 
 use crate::Engine;
 use crate::random::{self, RandomError};
@@ -53,20 +53,23 @@ pub struct NewAccount {
     pub webhook_secret: WebhookSecret,
 }
 
+/// An account that is not written yet.
+pub(crate) struct Opening {
+    pub(crate) account: Account,
+    pub(crate) entry: Entry,
+    webhook_secret: WebhookSecret,
+    pub(crate) sealed: SealedSecrets,
+}
+
 impl Engine {
     /// Makes an account with its first live key and its webhook secret. Both are shown here and never again.
     ///
     /// # Errors
     /// [`AccountError`]; nothing was made.
     pub async fn create_account(&self, name: &str, plan: &str) -> Result<NewAccount, AccountError> {
-        let name = check_name(name)?;
-        let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
-        let id = AccountId::from_random(u64::from_le_bytes(random::secret()?));
-        let (account, opening) = Account::open(id, name, plan, self.parts.clock.now());
-        let (key, secret) = self.new_key(id, KeyKind::Live, None)?;
-        let webhook_secret = WebhookSecret::new(random::secret()?);
-        let sealed = self.sealed(id, &webhook_secret.clone().into())?;
-        self.parts.store.create_account(&account, &opening, Some(&key), Some(&sealed), None).await?;
+        let Opening { account, entry, webhook_secret, sealed } = self.open_account(name, plan)?;
+        let (key, secret) = self.new_key(account.id, KeyKind::Live, None)?;
+        self.parts.store.create_account(&account, &entry, Some(&key), Some(&sealed), None).await?;
         self.parts.admission.announce(self.parts.facts(&account)).await?;
         Ok(NewAccount { account, key: secret, webhook_secret })
     }
@@ -94,7 +97,9 @@ impl Engine {
     /// [`AccountError`].
     pub async fn set_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
         let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
-        self.change(account, Change::SetPlan(plan.clone())).await
+        let changed = self.change(account, Change::SetPlan(plan.clone())).await?;
+        self.fulfil(account, &plan.name).await;
+        Ok(changed)
     }
 
     /// Lets this plan begin with the next credit cycle.
@@ -103,7 +108,9 @@ impl Engine {
     /// [`AccountError`].
     pub async fn schedule_plan(&self, account: AccountId, plan: &str) -> Result<Account, AccountError> {
         let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
-        self.change(account, Change::SchedulePlan(plan.clone())).await
+        let changed = self.change(account, Change::SchedulePlan(plan.clone())).await?;
+        self.fulfil(account, &plan.name).await;
+        Ok(changed)
     }
 
     /// Adds credits that stay until spent.
@@ -112,6 +119,14 @@ impl Engine {
     /// [`AccountError`].
     pub async fn grant(&self, account: AccountId, credits: Credits) -> Result<Account, AccountError> {
         self.change(account, Change::Grant(credits)).await
+    }
+
+    /// Keeps questions and answers with the request log from now on, or no longer.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn set_keep_texts(&self, account: AccountId, keep: bool) -> Result<Account, AccountError> {
+        self.change(account, Change::KeepTexts(keep)).await
     }
 
     /// Makes a key. It is shown here and never again.
@@ -142,6 +157,31 @@ impl Engine {
             Ok(key)
         })
         .await
+    }
+
+    /// Whoever asked for that plan has it, or will.
+    async fn fulfil(&self, account: AccountId, plan: &str) {
+        let store = &self.parts.store;
+        let fulfilled = async {
+            match store.lookup_plan_request(account).await? {
+                Some(request) if request.plan == plan => store.put_plan_request(account, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = fulfilled.await {
+            tracing::warn!(%error, %account, plan, "the plan is given, and is still asked for");
+        }
+    }
+
+    /// An account on that plan, to be written.
+    pub(crate) fn open_account(&self, name: &str, plan: &str) -> Result<Opening, AccountError> {
+        let name = check_name(name)?;
+        let plan = self.parts.plans.lookup(plan).ok_or_else(|| AccountError::NoPlan(plan.to_owned()))?;
+        let id = AccountId::from_random(u64::from_le_bytes(random::secret()?));
+        let (account, entry) = Account::open(id, name, plan, self.parts.clock.now());
+        let webhook_secret = WebhookSecret::new(random::secret()?);
+        let sealed = self.sealed(id, &webhook_secret.clone().into())?;
+        Ok(Opening { account, entry, webhook_secret, sealed })
     }
 
     /// Runs a change to its end even if the asker leaves: a change that is stored must come into force.

@@ -16,16 +16,23 @@ pub mod counters;
 mod decide;
 pub mod delivery;
 pub mod expire;
+mod guard;
 mod later;
 pub mod log;
+pub mod member;
 pub mod page;
+mod password;
+pub mod playground;
 mod random;
 mod render;
 pub mod result;
 pub mod scheduler;
 pub mod seal;
+pub mod session;
 pub mod settle;
 pub mod task;
+#[cfg(test)]
+mod tests;
 pub mod webhook;
 mod worker;
 
@@ -119,6 +126,10 @@ pub struct Engine {
     pub(crate) later: Arc<Later>,
     /// Claims and attempts of tasks, and deliveries.
     pub(crate) workers: TaskTracker,
+    /// Of members.
+    pub(crate) passwords: password::Passwords,
+    /// Who has guessed at them too often.
+    pub(crate) guard: guard::Guard,
     /// Held while a webhook secret is replaced.
     pub(crate) rotating: tokio::sync::Mutex<()>,
     /// How long an endpoint's answers took lately, in milliseconds: a moving average.
@@ -140,6 +151,8 @@ impl Engine {
             counters: Arc::default(),
             later: Arc::default(),
             workers,
+            passwords: password::Passwords::default(),
+            guard: guard::Guard::default(),
             rotating: tokio::sync::Mutex::default(),
             usual_ms: std::array::from_fn(|_| AtomicU64::new(usual)),
         }
@@ -158,6 +171,11 @@ impl Engine {
     /// The plans.
     pub fn plans(&self) -> &PlanTable {
         &self.parts.plans
+    }
+
+    /// The prices.
+    pub fn prices(&self) -> &Prices {
+        &self.parts.prices
     }
 
     /// The numbers.
