@@ -85,7 +85,7 @@ impl Engine {
         self.guard
             .begin(email.as_ref(), peer, self.clock().now())
             .map_err(|Wait { seconds }| SignInError::Wait { seconds })?;
-        let found = match self.member_of(email.as_ref(), password).await {
+        let (found, hash) = match self.member_of(email.as_ref(), password).await {
             Ok(found) => found.ok_or(SignInError::Wrong)?,
             Err(error) => {
                 self.guard.take_back(email.as_ref(), peer);
@@ -93,7 +93,24 @@ impl Engine {
             }
         };
         self.guard.succeeded(&found.email, peer);
-        Ok((self.begin_session(&found, replaces).await?, found))
+        Ok((self.begin_compared(&found, &hash, replaces).await?, found))
+    }
+
+    /// Starts a session of a member whose password was compared with this hash. A change of the password in between
+    /// has ended no session that begins after it, so that is looked for.
+    pub(crate) async fn begin_compared(
+        &self,
+        member: &Member,
+        hash: &str,
+        replaces: Option<&str>,
+    ) -> Result<Token, SignInError> {
+        let token = self.begin_session(member, replaces).await?;
+        let found = self.parts.store.lookup_member_by_email(&member.email).await?;
+        if found.and_then(|(_, hash)| hash).as_deref() == Some(hash) {
+            return Ok(token);
+        }
+        self.sign_out(token.reveal()).await?;
+        Err(SignInError::Wrong)
     }
 
     /// Signs in whom the link is for, and uses it up.
@@ -166,14 +183,19 @@ impl Engine {
         Ok(token)
     }
 
-    /// Who has this address and password.
-    async fn member_of(&self, email: Option<&Email>, password: &str) -> Result<Option<Member>, SignInError> {
+    /// Who has this address and password, and the hash that it was compared with.
+    async fn member_of(
+        &self,
+        email: Option<&Email>,
+        password: &str,
+    ) -> Result<Option<(Member, String)>, SignInError> {
         let found = match email {
             Some(email) => self.parts.store.lookup_member_by_email(email).await?,
             None => None,
         };
-        let (member, hash) = found.unzip();
-        let matches = self.passwords.matches(password, hash.flatten().as_deref()).await?;
-        Ok(member.filter(|_| matches))
+        let known = found.and_then(|(member, hash)| Some((member, hash?)));
+        let hash = known.as_ref().map(|(_, hash)| hash.as_str());
+        let matches = self.passwords.matches(password, hash).await?;
+        Ok(known.filter(|_| matches))
     }
 }

@@ -151,8 +151,8 @@ pub trait Members: Send + Sync {
     /// Writes an invitation in place of one to the same account and address.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the account has no member of the id in `by`; [`StoreError::Conflict`] if the address
-    /// is a member's of any account, or the token another invitation's.
+    /// [`StoreError::Missing`] if the account has no member of the id in `by` who may manage it;
+    /// [`StoreError::Conflict`] if the address is a member's of any account, or the token another invitation's.
     async fn create_invitation(&self, invitation: &Invitation) -> Result<(), StoreError>;
 
     /// An invitation that is good at `now`.

@@ -49,6 +49,20 @@ async fn an_unknown_address_and_a_wrong_password_are_told_the_same() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_changed_while_it_signs_in_starts_no_session() {
+    let house = House::new();
+    let owner = house.owner("lite").await;
+    let found = house.engine.store().lookup_member_by_email(&owner.email).await.unwrap();
+    let hash = found.and_then(|(_, hash)| hash).unwrap();
+    house.engine.change_password(&owner, PASSWORD, "another horse", None).await.unwrap();
+    let refused = house.engine.begin_compared(&owner, &hash, None).await;
+    assert!(matches!(refused, Err(SignInError::Wrong)), "{refused:?}");
+    house.pass(SESSION_LASTS);
+    let now = house.engine.clock().now();
+    assert_eq!(house.engine.store().expire_sign_ins(now, 10).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn who_fails_too_often_waits_even_with_the_right_password() {
     let house = House::new();
     house.owner("lite").await;

@@ -260,6 +260,8 @@ pub async fn invitations_go_with_the_owner_who_made_them(store: &dyn Store) -> O
         } else {
             store.set_role(first.account, second.id, Role::Member).await?;
         }
+        let refused = store.create_invitation(&invitation(10 + number, &second)).await;
+        assert!(matches!(refused, Err(StoreError::Missing { what: "member" })), "{refused:?}");
         let left = store.list_invitations(first.account, NOW).await?;
         assert_eq!(left.iter().map(|one| one.by).collect::<Vec<_>>(), [first.id]);
     }

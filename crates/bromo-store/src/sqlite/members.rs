@@ -128,7 +128,10 @@ impl Members for SqliteStore {
         self.parts
             .writer
             .run(move |connection| {
-                get(connection, invitation.account, invitation.by)?;
+                let by = get(connection, invitation.account, invitation.by)?;
+                if !by.role.may(Act::Manage) {
+                    return Err(StoreError::Missing { what: "member" });
+                }
                 if has_email(connection, &invitation.email)? {
                     return Err(EMAIL_TAKEN);
                 }
