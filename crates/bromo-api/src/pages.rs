@@ -1,11 +1,10 @@
-//! Pages outside `/v1`: a plain home page, the reference, stored answers. Nothing is loaded from elsewhere and
+//! Pages outside `/v1` that need no sign-in: the reference, stored answers. Nothing is loaded from elsewhere and
 //! no page runs a script.
 
 mod reference;
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -37,12 +36,6 @@ struct Pages {
     reference: Bytes,
 }
 
-#[derive(Template)]
-#[template(path = "home.html")]
-struct Home {
-    version: &'static str,
-}
-
 /// Every URL outside `/v1`, once.
 pub fn router(engine: &Arc<Engine>, strict: bool, batch_tasks_max: usize) -> Router {
     let document = openapi::document(strict, batch_tasks_max);
@@ -53,7 +46,6 @@ pub fn router(engine: &Arc<Engine>, strict: bool, batch_tasks_max: usize) -> Rou
         reference: reference.into(),
     };
     Router::new()
-        .route("/", get(home))
         .route("/docs", get(async |State(pages): State<Pages>| html(OWN, pages.reference)))
         .route("/style.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .route(
@@ -64,14 +56,6 @@ pub fn router(engine: &Arc<Engine>, strict: bool, batch_tasks_max: usize) -> Rou
         .fallback(missing)
         .method_not_allowed_fallback(missing)
         .with_state(pages)
-}
-
-async fn home(State(pages): State<Pages>) -> Response {
-    let home = Home { version: env!("CARGO_PKG_VERSION") };
-    match home.render() {
-        Ok(page) => html(OWN, page.into()),
-        Err(_) => problem(&pages.engine, &bromo_rules::problem::Problem::INTERNAL.into()),
-    }
 }
 
 async fn stored(State(pages): State<Pages>, Path(request): Path<String>) -> Response {

@@ -4,11 +4,12 @@
 mod read;
 mod section;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bromo_dashboard::Upgrades;
 use bromo_engine::{TaskSettings, WebhookSettings};
 use bromo_providers::breaker::BreakerRules;
 use bromo_rules::credit::Prices;
@@ -65,6 +66,8 @@ pub struct Config {
     pub prices: Prices,
     /// The plans.
     pub plans: PlanTable,
+    /// What people may do in a browser.
+    pub dashboard: DashboardConfig,
     /// The request log.
     pub logs: LogsConfig,
     /// What the program says of itself.
@@ -136,6 +139,19 @@ pub struct EmbeddedConfig {
     pub max_tokens: usize,
     /// Its worker threads; none: one less than cores.
     pub threads: Option<usize>,
+}
+
+/// What people may do in a browser.
+#[derive(Debug, Clone)]
+pub struct DashboardConfig {
+    /// Strangers may open accounts, on plan `free`.
+    pub sign_up: bool,
+    /// Where to ask for plans that are not self-serve: an e-mail address or a URL; empty: nowhere.
+    pub contact: String,
+    /// What becomes of an upgrade.
+    pub upgrades: Upgrades,
+    /// Where plans are paid for, by name.
+    pub checkout: HashMap<String, String>,
 }
 
 /// The request log.

@@ -8,6 +8,7 @@ pub mod config;
 mod later;
 mod listener;
 mod metrics;
+mod playground;
 mod secret_file;
 mod telemetry;
 
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::playground::Playground;
 
 /// A bromo that runs.
 pub struct Running {
@@ -93,6 +95,18 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         timeout: config.listen.body_timeout,
         total: Arc::clone(&body_budget),
     };
+    let stop = CancellationToken::new();
+    let play = Arc::new(Playground::default());
+    let pages = bromo_dashboard::router(
+        bromo_dashboard::Parts {
+            engine: Arc::clone(&engine),
+            logs: Arc::clone(&logs),
+            play: play.clone(),
+            settings: dashboard_settings(config, &engine),
+            stop: stop.clone(),
+        },
+        bromo_api::pages::router(&engine, config.api.strict, config.batch_tasks_max),
+    );
     let api = Arc::new(Api {
         engine: Arc::clone(&engine),
         strict: config.api.strict,
@@ -102,9 +116,10 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         egress: Arc::new(config.egress.clone()),
         goto_base: config.goto_base.clone(),
         goto_gate: Gate::new(GOTO_PARALLEL_MAX, GOTO_LINE_MAX),
-        pages: bromo_api::pages::router(&engine, config.api.strict, config.batch_tasks_max),
+        pages,
     });
-    let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
+    play.connect(&api);
+    let background_stop = CancellationToken::new();
     let threads = listeners.into_iter().enumerate();
     let api_threads = threads.map(|(index, listener)| {
         let (api, stop, tracker) = (Arc::clone(&api), stop.clone(), tracker.clone());
@@ -148,6 +163,13 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         background_stop,
         background: Some(background),
     })
+}
+
+fn dashboard_settings(config: &Config, engine: &Engine) -> bromo_dashboard::Settings {
+    let config::DashboardConfig { sign_up, contact, upgrades, checkout } = config.dashboard.clone();
+    let keep_days = u32::try_from(config.logs.keep.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let public_url = engine.settings().public_url.clone();
+    bromo_dashboard::Settings { sign_up, contact, upgrades, checkout, public_url, keep_days }
 }
 
 /// Opens the request log. It is written without waiting for the disk, so a power cut can leave it unreadable:

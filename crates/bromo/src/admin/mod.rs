@@ -3,6 +3,7 @@
 mod accounts;
 mod fault;
 mod logs;
+pub(crate) mod members;
 mod webhooks;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> R
         .route("/admin/v1/accounts/{account}/grants", post(accounts::grant))
         .route("/admin/v1/accounts/{account}/ledger", get(accounts::ledger))
         .route("/admin/v1/accounts/{account}/keys", get(accounts::list_keys).post(accounts::create_key))
+        .route("/admin/v1/accounts/{account}/sign-in-link", post(members::sign_in_link))
         .route(
             "/admin/v1/accounts/{account}/webhook-secret",
             post(webhooks::rotate).delete(webhooks::disable),

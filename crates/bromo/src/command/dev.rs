@@ -29,19 +29,22 @@ level = "warn"
 
 const ACCOUNT: &str = "demo";
 const PLAN: &str = "hobby";
+const OWNER: &str = "demo@localhost";
 
 pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let config = super::load(SETTINGS, file)?;
     telemetry::init(&config.telemetry);
     let running = crate::start(&config, Arc::new(SystemClock::start()))?;
-    let key = crate::runtime()?.block_on(demo_key(&running, &config))?;
+    let runtime = crate::runtime()?;
+    let key = runtime.block_on(demo_key(&running, &config))?;
+    let link = runtime.block_on(demo_link(&running))?;
     let (api, admin) = (running.api, running.admin);
     if json {
         let answer = ask_itself::ask(api, &key)?;
         let (status, headers) = (answer.status().as_u16(), ask_itself::shown(&answer));
         let body: Value = serde_json::from_slice(answer.body())?;
         print::line(json!({
-            "account": ACCOUNT, "plan": PLAN, "key": key, "api": api, "admin": admin,
+            "account": ACCOUNT, "plan": PLAN, "key": key, "dashboard": link, "api": api, "admin": admin,
             "answer": { "status": status, "headers": headers, "body": body },
         }));
         return serve::until_signal(running);
@@ -49,7 +52,8 @@ pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     print::line(format_args!(
         "bromo {version} listens.\n\n\
          API key    {key}   (account \"{ACCOUNT}\", plan {PLAN})\n\
-         Dashboard  http://{api}/\n\
+         Dashboard  {link}\n           \
+                    (signs in once, within an hour; `bromo sign-in-link {ACCOUNT}` makes another)\n\
          Reference  http://{api}/docs\n\
          Admin      http://{admin}/   (metrics, health, admin API)\n\n\
          Ask it something:\n\n  \
@@ -61,6 +65,12 @@ pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     ask_itself::run(api, &key)?;
     print::line("\nServing. Ctrl+C ends it.");
     serve::until_signal(running)
+}
+
+/// A link to the demo account's dashboard.
+async fn demo_link(running: &Running) -> anyhow::Result<String> {
+    let account = running.engine.find_account(ACCOUNT).await?;
+    Ok(crate::admin::members::link(&running.engine, account.id, Some(OWNER)).await?.0)
 }
 
 /// The demo account's key: the one of the last start, if it still works.

@@ -10,6 +10,7 @@ mod openapi;
 mod plans;
 mod print;
 mod serve;
+mod sign_in_link;
 mod webhook_secret;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ enum Command {
     /// Make and revoke keys of a running server
     #[command(subcommand)]
     Key(key::Command),
+    /// Make a link that signs in to the dashboard of an account, once
+    SignInLink(sign_in_link::Command),
     /// Rotate and disable webhook secrets of a running server
     #[command(subcommand)]
     WebhookSecret(webhook_secret::Command),
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Serve { config, json } => serve::run(&config, json),
         Command::Account(command) => account::run(command),
         Command::Key(command) => key::run(command),
+        Command::SignInLink(command) => sign_in_link::run(command),
         Command::WebhookSecret(command) => webhook_secret::run(command),
         Command::CheckConfig { config, json } => check_config::run(config.as_deref(), json),
         Command::Openapi { strict, json: _ } => openapi::run(strict),

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bromo_dashboard::Upgrades;
 use bromo_engine::{TaskSettings, WebhookSettings};
 use bromo_providers::breaker::BreakerRules;
 use bromo_providers::gate;
@@ -20,7 +21,7 @@ use bromo_rules::webhook::Schedule;
 
 use super::section::Section;
 use super::{
-    ApiConfig, Config, EmbeddedConfig, EndpointConfig, Listen, LogsConfig, ProviderConfig, Telemetry,
+    ApiConfig, Config, DashboardConfig, EmbeddedConfig, EndpointConfig, Listen, LogsConfig, ProviderConfig, Telemetry,
 };
 
 /// The configuration in `root`; where it is faulty, the faults are noted and defaults stand.
@@ -57,6 +58,7 @@ pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> C
     drop(providers);
     let prices = prices(root.section("prices"));
     let plans = plans(&mut root);
+    let dashboard = dashboard(root.section("dashboard"), &plans);
     let logs = logs(root.section("logs"));
     let telemetry = telemetry(root.section("telemetry"));
     Config {
@@ -78,6 +80,7 @@ pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> C
         goto_base,
         prices,
         plans,
+        dashboard,
         logs,
         telemetry,
     }
@@ -290,6 +293,34 @@ fn plans(root: &mut Section<'_>) -> PlanTable {
         root.fault("plans", error);
         PlanTable::default()
     })
+}
+
+fn dashboard(mut section: Section<'_>, plans: &PlanTable) -> DashboardConfig {
+    let upgrades = section.parsed("upgrades", Upgrades::Immediate, |word| match word {
+        "immediate" => Ok(Upgrades::Immediate),
+        "approval" => Ok(Upgrades::Approval),
+        _ => Err("must be \"immediate\" or \"approval\""),
+    });
+    let checkouts = section.sections("checkout").unwrap_or_default();
+    let checkout = checkouts.into_iter().filter_map(|mut checkout| {
+        let plan = checkout.parsed("plan", String::new(), |name| {
+            plans.lookup(name).map(|plan| plan.name.clone()).ok_or("must be a plan's name")
+        });
+        let url = checkout.parsed("url", String::new(), base_url);
+        for (key, value) in [("plan", &plan), ("url", &url)] {
+            if value.is_empty() {
+                checkout.fault(key, "is needed");
+            }
+        }
+        (!plan.is_empty() && !url.is_empty()).then_some((plan, url))
+    });
+    let checkout = checkout.collect();
+    DashboardConfig {
+        sign_up: section.flag("sign_up", false),
+        contact: section.text("contact").unwrap_or_default(),
+        upgrades,
+        checkout,
+    }
 }
 
 fn logs(mut section: Section<'_>) -> LogsConfig {
