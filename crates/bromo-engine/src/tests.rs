@@ -13,8 +13,8 @@ use bromo_providers::gate::Gate;
 use bromo_providers::sandbox::Sandbox;
 use bromo_rules::credit::Prices;
 use bromo_rules::endpoint::Endpoint;
-use bromo_rules::member::Member;
-use bromo_rules::plan::PlanTable;
+use bromo_rules::member::{Member, Role};
+use bromo_rules::plan::{Plan, PlanTable};
 use bromo_rules::retry::Attempts;
 use bromo_rules::time::{ManualClock, Timestamp};
 use bromo_rules::webhook::Schedule;
@@ -46,7 +46,7 @@ impl House {
             store: Arc::new(bromo_store::open_sqlite(folder.path()).unwrap()),
             admission: Arc::new(Local::new()),
             catalog: Catalog::new([const { None }; Endpoint::ALL.len()], Arc::new(sandbox)),
-            plans: Arc::new(PlanTable::default()),
+            plans: Arc::new(plans()),
             prices: Prices::default(),
             clock: Arc::<ManualClock>::clone(&clock),
             log: Arc::new(LogQueue::default()),
@@ -67,10 +67,17 @@ impl House {
     }
 
     /// One who was invited and joined.
-    async fn join(&self, by: &Member, email: &str, role: bromo_rules::member::Role) -> Member {
+    async fn join(&self, by: &Member, email: &str, role: Role) -> Member {
         let invitation = self.engine.invite(by, email, role).await.unwrap();
         self.engine.accept_invitation(invitation.reveal(), PASSWORD).await.unwrap()
     }
+}
+
+/// The default plans, and `pair`, which has two seats.
+fn plans() -> PlanTable {
+    let mut plans: Vec<Plan> = PlanTable::default().iter().cloned().collect();
+    plans.push(Plan { name: "pair".to_owned(), seats: Some(2), ..plans[1].clone() });
+    PlanTable::new(plans).unwrap()
 }
 
 fn settings(attempts: Attempts) -> Settings {

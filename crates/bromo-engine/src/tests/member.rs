@@ -75,6 +75,20 @@ async fn there_are_no_more_members_than_the_plan_has_seats() {
 }
 
 #[tokio::test]
+async fn an_open_invitation_takes_a_seat_and_gives_it_back() {
+    let house = House::new();
+    let owner = house.owner("pair").await;
+    house.engine.invite(&owner, "bob@example.com", Role::Member).await.unwrap();
+    house.engine.invite(&owner, "bob@example.com", Role::Viewer).await.unwrap();
+    let refused = house.engine.invite(&owner, "eve@example.com", Role::Member).await;
+    assert!(matches!(refused, Err(MemberError::NoSeat)), "{refused:?}");
+    house.pass(INVITATION_LASTS);
+    house.join(&owner, "eve@example.com", Role::Member).await;
+    let refused = house.engine.invite(&owner, "bob@example.com", Role::Member).await;
+    assert!(matches!(refused, Err(MemberError::NoSeat)), "{refused:?}");
+}
+
+#[tokio::test]
 async fn open_invitations_have_a_bound_and_one_more_to_the_same_address_is_none_more() {
     let house = House::new();
     let owner = house.owner("lite").await;
@@ -153,6 +167,7 @@ async fn changing_the_password_takes_the_present_one_and_ends_the_other_sessions
     assert!(matches!(refused, Err(MemberError::Wait { seconds: 30 })), "{refused:?}");
     house.pass(Duration::from_secs(30));
     change("another horse", "third horse").await.unwrap();
+    change("third horse", "fourth horse").await.unwrap();
 }
 
 #[tokio::test]
