@@ -16,6 +16,7 @@ pub mod counters;
 mod decide;
 pub mod delivery;
 pub mod expire;
+pub mod feed;
 mod guard;
 mod later;
 pub mod log;
@@ -56,6 +57,7 @@ pub use call::CallError;
 pub use caller::Caller;
 pub use decide::{DecideError, Decided};
 pub use delivery::WebhookSettings;
+pub use feed::{Feed, Watcher};
 pub use later::Later;
 pub use log::{LogQueue, Record};
 

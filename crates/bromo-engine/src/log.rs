@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counter;
+use crate::feed::Feed;
 
 /// Lines that wait at most, about 15 MB.
 pub const QUEUED_MAX: usize = 131_072;
@@ -30,6 +31,7 @@ const BATCH: usize = 8192;
 pub struct LogQueue {
     waiting: Mutex<Waiting>,
     filled: Notify,
+    feed: Feed,
     /// Lines that the writer has taken and not yet written.
     writing: AtomicUsize,
     /// Lines written.
@@ -62,6 +64,11 @@ impl LogQueue {
         if wakes {
             self.filled.notify_one();
         }
+    }
+
+    /// Wakes those who watch the log.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Lines that are not on disk now.
@@ -105,8 +112,12 @@ impl LogQueue {
         }
         let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let ends = lines.first().zip(lines.last()).map(|(first, last)| (first.at, last.at));
+        let watched = self.feed.watched_of(lines.iter().map(|line| line.account));
         match logs.append(lines, gap).await {
-            Ok(()) => self.written.add(count),
+            Ok(()) => {
+                self.written.add(count);
+                self.feed.wake(&watched);
+            }
             Err(error) => {
                 tracing::error!(%error, lines = count, "failed to write log lines");
                 self.lost.add(count);

@@ -21,7 +21,10 @@ pub use deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, Next
 pub use error::StoreError;
 pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};
-pub use logs::{LogFilter, LogGap, Logs, StoredLine};
+pub use logs::{
+    KeyUse, Level, LogFilter, LogGap, LogPage, Logs, ROLLUPS_MAX, RequestMatch, RequestPrefix, Rollup,
+    StatusCount, StatusMatch, StoredLine,
+};
 pub use members::{Invitation, Members, PlanRequest, Session};
 pub use pages::Pages;
 pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};

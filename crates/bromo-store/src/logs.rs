@@ -1,30 +1,18 @@
 //! The request log: append a batch, read after a cursor. It may lose lines, never silently.
 
+mod filter;
+mod rollup;
+
+use std::time::Duration;
+
 use async_trait::async_trait;
-use bromo_rules::id::{AccountId, RequestId};
+use bromo_rules::id::AccountId;
 use bromo_rules::log::LogLine;
 use bromo_rules::time::Timestamp;
 
+pub use self::filter::{LogFilter, RequestMatch, RequestPrefix, StatusMatch};
+pub use self::rollup::{KeyUse, Level, ROLLUPS_MAX, Rollup, StatusCount};
 use crate::error::StoreError;
-
-/// Which lines a reader wants. Newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogFilter {
-    /// Only this account's.
-    pub account: Option<AccountId>,
-    /// Only this request's.
-    pub request: Option<RequestId>,
-    /// Only lines at or after this instant.
-    pub from: Option<Timestamp>,
-    /// Only lines before this instant.
-    pub until: Option<Timestamp>,
-    /// Only this status.
-    pub status: Option<u16>,
-    /// Only this code.
-    pub code: Option<String>,
-    /// Only this route.
-    pub route: Option<String>,
-}
 
 /// A line as it was read back; the texts are owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +21,17 @@ pub struct StoredLine {
     pub cursor: u64,
     /// The line. `route` and `code` are interned: known words come back as themselves.
     pub line: LogLine,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// The lines, newest first.
+    pub lines: Vec<StoredLine>,
+    /// Pass it as `before` to read on; none if there are no older lines that match.
+    pub more: Option<u64>,
+    /// Back to where it searched, if the time was up before the page was full.
+    pub searched_to: Option<Timestamp>,
 }
 
 /// Lines that could not be kept: shown in sequence, never silently lost (promise L1).
@@ -57,6 +56,8 @@ pub trait Logs: Send + Sync {
 
     /// Lines that match, newest first, before `before` if given, at most `count`.
     ///
+    /// The search ends once it took `budget`, and can go on from there; it always gets some way.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn read(
@@ -64,7 +65,32 @@ pub trait Logs: Send + Sync {
         filter: &LogFilter,
         before: Option<u64>,
         count: u32,
-    ) -> Result<Vec<StoredLine>, StoreError>;
+        budget: Duration,
+    ) -> Result<LogPage, StoreError>;
+
+    /// What became of an account's requests between two instants: a row for each route and key in each step of
+    /// `step` (whole steps of `level`, one at least), counted from the beginning of the step of the level that holds
+    /// `from`. Ascending; steps in which nothing happened have no row. Of more than [`ROLLUPS_MAX`] rows the oldest
+    /// are left out.
+    ///
+    /// Lines appended before are counted, each at the instant of its arrival, however late it came.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn rollups(
+        &self,
+        account: AccountId,
+        level: Level,
+        step: Duration,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Rollup>, StoreError>;
+
+    /// When each key of an account was last used, by key; also of keys whose lines have been deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn key_uses(&self, account: AccountId) -> Result<Vec<KeyUse>, StoreError>;
 
     /// Gaps that overlap the stretch, newest first, at most `count`.
     ///
@@ -74,7 +100,7 @@ pub trait Logs: Send + Sync {
 
     /// Deletes whole batches: those that ended before `before`, then the oldest until the log is no larger
     /// than `bytes_max`; says how many lines went. A backend may have joined the batches of a few hours.
-    /// Gaps go with the lines around them.
+    /// Gaps and rollups go with the lines around them; fine rollups go sooner, see [`Level::Fine`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -10,11 +10,13 @@ use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
 
 use super::{NOW, Outcome};
-use crate::{LogFilter, LogGap, Logs, StoreError, StoredLine};
+use crate::{LogFilter, LogGap, LogPage, Logs, RequestMatch, StatusMatch, StoreError, StoredLine};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// No limit of size for a trim.
 const ANY_SIZE: u64 = u64::MAX;
+/// No limit of time for a search.
+const ANY_TIME: Duration = Duration::MAX;
 
 /// A line a millisecond, of three accounts in turn; every fifth was refused.
 pub fn line(number: u32) -> LogLine {
@@ -46,16 +48,39 @@ async fn append(logs: &dyn Logs, numbers: impl Iterator<Item = u32>) -> Outcome 
     logs.append(lines(numbers), None).await
 }
 
+/// A page, however long it takes.
+async fn read(
+    logs: &dyn Logs,
+    filter: &LogFilter,
+    before: Option<u64>,
+    count: u32,
+) -> Result<Vec<StoredLine>, StoreError> {
+    let page = logs.read(filter, before, count, ANY_TIME).await?;
+    assert_eq!(page.searched_to, None);
+    Ok(page.lines)
+}
+
 /// Everything that matches, in pages of `count`.
 async fn read_all(logs: &dyn Logs, filter: &LogFilter, count: u32) -> Result<Vec<StoredLine>, StoreError> {
-    let mut all: Vec<StoredLine> = Vec::new();
+    read_all_within(logs, filter, count, ANY_TIME).await
+}
+
+async fn read_all_within(
+    logs: &dyn Logs,
+    filter: &LogFilter,
+    count: u32,
+    budget: Duration,
+) -> Result<Vec<StoredLine>, StoreError> {
+    let (mut all, mut before) = (Vec::new(), None);
     loop {
-        let page = logs.read(filter, all.last().map(|line| line.cursor), count).await?;
-        if page.is_empty() {
+        let page = logs.read(filter, before, count, budget).await?;
+        assert!(page.lines.len() <= usize::try_from(count).unwrap_or(usize::MAX));
+        all.extend(page.lines);
+        if page.more.is_none() {
             return Ok(all);
         }
-        assert!(page.len() <= usize::try_from(count).unwrap_or(usize::MAX));
-        all.extend(page);
+        assert!(before.is_none_or(|before| page.more < Some(before)), "{before:?} {:?}", page.more);
+        before = page.more;
     }
 }
 
@@ -83,7 +108,7 @@ pub async fn a_line_reads_back_as_it_was(logs: &dyn Logs) -> Outcome {
         attempts: u8::MAX,
     };
     logs.append(vec![line(0), extreme.clone(), line(1)], None).await?;
-    let found = logs.read(&LogFilter::default(), None, 10).await?;
+    let found = read(logs, &LogFilter::default(), None, 10).await?;
     let found: Vec<_> = found.into_iter().map(|stored| stored.line).collect();
     assert_eq!(found, [line(1), extreme, line(0)]);
     Ok(())
@@ -96,7 +121,7 @@ pub async fn lines_come_newest_first_page_by_page(logs: &dyn Logs) -> Outcome {
     for count in [1, 7, 1000] {
         assert_lines(read_all(logs, &LogFilter::default(), count).await?, (0..100).rev());
     }
-    assert_eq!(logs.read(&LogFilter::default(), None, 0).await?, []);
+    assert_eq!(read(logs, &LogFilter::default(), None, 0).await?, []);
     Ok(())
 }
 
@@ -109,9 +134,9 @@ pub async fn a_cursor_stays_good_while_lines_arrive_and_blocks_merge(logs: &dyn 
     let (mut of_all, mut of_one) = (Vec::new(), Vec::new());
     for number in 100..400 {
         let before = of_all.last().map(|line: &StoredLine| line.cursor);
-        of_all.extend(logs.read(&LogFilter::default(), before.or(Some(101)), 1).await?);
+        of_all.extend(read(logs, &LogFilter::default(), before.or(Some(101)), 1).await?);
         let before = of_one.last().map(|line: &StoredLine| line.cursor);
-        of_one.extend(logs.read(&filter, before.or(Some(101)), 1).await?);
+        of_one.extend(read(logs, &filter, before.or(Some(101)), 1).await?);
         append(logs, number..number + 1).await?;
     }
     assert_lines(of_all, (0..100).rev());
@@ -139,14 +164,22 @@ pub async fn a_request_is_found_with_and_without_its_account(logs: &dyn Logs) ->
     append(logs, 50..100).await?;
     for expected in [line(0), line(77), odd] {
         for account in [None, Some(expected.account)] {
-            let filter = LogFilter { account, request: Some(expected.request), ..LogFilter::default() };
-            let found = logs.read(&filter, None, 10).await?;
+            let filter = LogFilter {
+                account,
+                request: Some(RequestMatch::Exact(expected.request)),
+                ..LogFilter::default()
+            };
+            let found = read(logs, &filter, None, 10).await?;
             assert!(found.len() == 1 && found[0].line == expected, "{found:?}");
         }
     }
     let other = Some(AccountId::from_random(2));
-    let filter = LogFilter { account: other, request: Some(line(0).request), ..LogFilter::default() };
-    assert_eq!(logs.read(&filter, None, 10).await?, []);
+    let filter = LogFilter {
+        account: other,
+        request: Some(RequestMatch::Exact(line(0).request)),
+        ..LogFilter::default()
+    };
+    assert_eq!(read(logs, &filter, None, 10).await?, []);
     Ok(())
 }
 
@@ -157,18 +190,124 @@ pub async fn filters_hold_together(logs: &dyn Logs) -> Outcome {
     let filter = LogFilter {
         from: Some(at(100)),
         until: Some(at(400)),
-        status: Some(429),
-        code: Some(Problem::CONCURRENCY_LIMIT.code.to_owned()),
-        route: Some("monitor/google".to_owned()),
+        statuses: vec![StatusMatch::Exact(429)],
+        codes: vec![Problem::CONCURRENCY_LIMIT.code.to_owned()],
+        routes: vec!["monitor/google".to_owned()],
         ..LogFilter::default()
     };
     assert_lines(read_all(logs, &filter, 3).await?, (100..400).rev().filter(|n| n % 20 == 0));
     let filter = LogFilter { account: Some(AccountId::from_random(0)), ..filter };
     assert_lines(read_all(logs, &filter, 3).await?, (100..400).rev().filter(|n| n % 60 == 0));
-    let filter = LogFilter { code: Some(String::new()), ..LogFilter::default() };
+    let filter = LogFilter { codes: vec![String::new()], ..LogFilter::default() };
     assert_lines(read_all(logs, &filter, 100).await?, (0..500).rev().filter(|n| n % 5 != 0));
-    let filter = LogFilter { route: Some("elsewhere".to_owned()), ..LogFilter::default() };
+    let filter = LogFilter { routes: vec!["elsewhere".to_owned()], ..LogFilter::default() };
     assert_eq!(read_all(logs, &filter, 100).await?, []);
+    Ok(())
+}
+
+/// Of a list any will do; empty ones let all pass.
+pub async fn each_filter_lets_pass_what_it_names(logs: &dyn Logs) -> Outcome {
+    append(logs, 0..700).await?;
+    let key = |number| KeyId::from_random(number);
+    let text = |text: &str| text.to_owned();
+    let any = LogFilter::default;
+    let (no_slot, ok) = (text(Problem::CONCURRENCY_LIMIT.code), text(""));
+    let refused = |n: u32| n.is_multiple_of(5);
+    type Passes<'a> = &'a dyn Fn(u32) -> bool;
+    let cases: [(LogFilter, Passes<'_>); 12] = [
+        (LogFilter { statuses: vec![StatusMatch::Class(4)], ..any() }, &refused),
+        (LogFilter { statuses: vec![StatusMatch::Class(2), StatusMatch::Exact(429)], ..any() }, &|_| true),
+        (LogFilter { statuses: vec![StatusMatch::Exact(428), StatusMatch::Class(5)], ..any() }, &|_| false),
+        (LogFilter { codes: vec![ok, no_slot.clone()], ..any() }, &|_| true),
+        (LogFilter { codes: vec![text("A_CODE_OF_NOBODY"), no_slot], ..any() }, &refused),
+        (LogFilter { routes: vec![text("elsewhere"), text("monitor/google")], ..any() }, &|n| {
+            n.is_multiple_of(4)
+        }),
+        (LogFilter { keys: vec![key(2), key(6), key(99)], ..any() }, &|n| n % 7 == 2 || n % 7 == 6),
+        (LogFilter { keys: vec![key(99)], ..any() }, &|_| false),
+        (LogFilter { way: Some(Way::Later), ..any() }, &|n| n % 2 == 1),
+        (LogFilter { took_min_us: Some(600_000), ..any() }, &|n| n >= 600),
+        (LogFilter { charged: true, ..any() }, &|n| !n.is_multiple_of(5)),
+        (LogFilter { charged: true, keys: vec![key(3)], took_min_us: Some(300_000), ..any() }, &|n| {
+            !n.is_multiple_of(5) && n % 7 == 3 && n >= 300
+        }),
+    ];
+    for (filter, passes) in cases {
+        assert_lines(read_all(logs, &filter, 50).await?, (0..700).rev().filter(|n| passes(*n)));
+        let of_one = LogFilter { account: Some(AccountId::from_random(1)), ..filter };
+        let expected = (0..700).rev().filter(|n| n % 3 == 1 && passes(*n));
+        assert_lines(read_all(logs, &of_one, 1000).await?, expected);
+    }
+    Ok(())
+}
+
+/// With hyphens and without, inside the instant and past it.
+pub async fn a_request_is_found_by_how_its_id_begins(logs: &dyn Logs) -> Outcome {
+    let first = line(0);
+    let second = LogLine { request: RequestId::new(first.at, [0xff; 10]), ..line(0) };
+    let other = LogLine { request: RequestId::new(first.at.plus(DAY * 365), [7; 10]), ..line(0) };
+    logs.append(vec![first.clone(), other.clone(), second.clone()], None).await?;
+    for account in [None, Some(first.account)] {
+        for (text, expected) in [
+            (&first.request.to_string()[..13], vec![&second, &first]),
+            (&first.request.to_string().replace('-', "")[..12], vec![&second, &first]),
+            (&first.request.to_string()[..19], vec![&first]),
+            (&second.request.to_string()[..24], vec![&second]),
+            (&second.request.to_string(), vec![&second]),
+            (&other.request.to_string()[..8], vec![&other]),
+            ("00000000", vec![]),
+        ] {
+            let filter = LogFilter { account, request: RequestMatch::parse(text), ..LogFilter::default() };
+            assert!(filter.request.is_some(), "{text}");
+            let found = read(logs, &filter, None, 10).await?;
+            assert_eq!(found.iter().map(|stored| &stored.line).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+    Ok(())
+}
+
+/// As a page that lives does: the newest of what is new, and where the rest begins.
+pub async fn a_tail_reads_only_what_came_after(logs: &dyn Logs) -> Outcome {
+    append(logs, 0..100).await?;
+    let newest = read(logs, &LogFilter::default(), None, 1).await?[0].cursor;
+    for account in [None, Some(AccountId::from_random(1))] {
+        let tail = LogFilter { account, after: Some(newest), ..LogFilter::default() };
+        assert_eq!(logs.read(&tail, None, 10, ANY_TIME).await?, LogPage::default());
+    }
+    append(logs, 100..130).await?;
+    append(logs, 130..150).await?;
+    for account in [None, Some(1)] {
+        let expected = || (100..150).rev().filter(|n| account.is_none_or(|account| n % 3 == account));
+        let account = account.map(|account| AccountId::from_random(account.into()));
+        let tail = LogFilter { account, after: Some(newest), ..LogFilter::default() };
+        assert_lines(read_all(logs, &tail, 100).await?, expected());
+        assert_lines(read_all(logs, &tail, 7).await?, expected());
+        let page = logs.read(&tail, None, 7, ANY_TIME).await?;
+        assert_eq!(page.more, page.lines.last().map(|line| line.cursor));
+        assert_lines(page.lines, expected().take(7));
+    }
+    Ok(())
+}
+
+/// No line twice, none left out, and it gets on however short the time.
+pub async fn a_search_whose_time_is_up_can_go_on(logs: &dyn Logs) -> Outcome {
+    for batch in 0..12 {
+        append(logs, batch * 1000..(batch + 1) * 1000).await?;
+    }
+    let rare = LogFilter { took_min_us: Some(0), keys: vec![KeyId::from_random(3)], ..LogFilter::default() };
+    let cut = logs.read(&rare, None, 10_000, Duration::ZERO).await?;
+    assert!(cut.more.is_some() && cut.lines.len() < 1700, "{:?} {}", cut.more, cut.lines.len());
+    let back_to = cut.searched_to.ok_or(StoreError::Unavailable { reason: "not told".to_owned() })?;
+    assert!(back_to >= NOW && back_to < line(12_000).at, "{back_to}");
+    for account in [None, Some(2)] {
+        let expected = (0..12_000).rev().filter(|n| n % 7 == 3 && account.is_none_or(|a| n % 3 == a));
+        let account = account.map(|account| AccountId::from_random(account.into()));
+        for count in [50, 10_000] {
+            let filter = LogFilter { account, ..rare.clone() };
+            let found = read_all_within(logs, &filter, count, Duration::ZERO).await?;
+            assert_lines(found, expected.clone());
+        }
+    }
     Ok(())
 }
 
@@ -217,7 +356,7 @@ pub async fn lines_too_old_are_trimmed(logs: &dyn Logs) -> Outcome {
     logs.append(vec![later.clone()], Some(young)).await?;
     assert_eq!(logs.trim(NOW, ANY_SIZE).await?, 0);
     assert_eq!(logs.trim(NOW.plus(DAY), ANY_SIZE).await?, 100);
-    let left = logs.read(&LogFilter::default(), None, 10).await?;
+    let left = read(logs, &LogFilter::default(), None, 10).await?;
     assert_eq!(left.into_iter().map(|stored| stored.line).collect::<Vec<_>>(), [later]);
     assert_eq!(logs.gaps(NOW, NOW.plus(DAY * 3), 10).await?, [young]);
     Ok(())
@@ -234,18 +373,18 @@ pub async fn a_log_too_large_is_trimmed_from_the_old_end(logs: &dyn Logs) -> Out
     assert_lines(read_all(logs, &LogFilter::default(), 10_000).await?, (trimmed..100_000).rev());
     assert_eq!(logs.trim(Timestamp::from_millis(0), 800_000).await?, 0);
     assert_eq!(logs.trim(Timestamp::from_millis(0), 0).await?, u64::from(100_000 - trimmed));
-    assert_eq!(logs.read(&LogFilter::default(), None, 10).await?, []);
+    assert_eq!(read(logs, &LogFilter::default(), None, 10).await?, []);
     Ok(())
 }
 
 /// Not even after everything was trimmed.
 pub async fn a_cursor_is_never_given_twice(logs: &dyn Logs) -> Outcome {
     append(logs, 0..10).await?;
-    let newest = logs.read(&LogFilter::default(), None, 1).await?[0].cursor;
+    let newest = read(logs, &LogFilter::default(), None, 1).await?[0].cursor;
     logs.trim(NOW.plus(DAY), 0).await?;
     append(logs, 10..11).await?;
-    let found = logs.read(&LogFilter::default(), None, 10).await?;
+    let found = read(logs, &LogFilter::default(), None, 10).await?;
     assert!(found.len() == 1 && found[0].cursor > newest);
-    assert_eq!(logs.read(&LogFilter::default(), Some(newest + 1), 10).await?, []);
+    assert_eq!(read(logs, &LogFilter::default(), Some(newest + 1), 10).await?, []);
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod logs;
 pub mod members;
 pub mod pages;
 pub mod queue;
+pub mod rollups;
 pub mod tasks;
 
 use bromo_rules::account::{Account, Entry, Key};
@@ -308,12 +309,26 @@ macro_rules! logs_contract {
             one_accounts_lines_are_read_alone,
             a_request_is_found_with_and_without_its_account,
             filters_hold_together,
+            each_filter_lets_pass_what_it_names,
+            a_request_is_found_by_how_its_id_begins,
+            a_tail_reads_only_what_came_after,
+            a_search_whose_time_is_up_can_go_on,
             many_small_batches_read_like_a_large_one,
             a_batch_larger_than_a_block_is_kept_whole,
             a_gap_is_kept_with_and_without_lines,
             lines_too_old_are_trimmed,
             a_log_too_large_is_trimmed_from_the_old_end,
             a_cursor_is_never_given_twice,
+        }
+        $crate::contract_tests! { $with_logs, rollups:
+            lines_are_counted_by_step_route_and_key,
+            late_lines_are_counted_at_their_arrival,
+            slot_time_is_spread_over_the_steps_it_covers,
+            steps_are_as_wide_as_was_asked_for,
+            a_rollup_tells_peak_and_last_slots,
+            rollups_of_deleted_lines_go_with_them,
+            each_line_counts_once_however_many_came,
+            the_last_use_of_a_key_outlives_its_lines,
         }
     };
 }

@@ -19,11 +19,14 @@ pub(super) const STORE: &[Migration] = &[
 ];
 
 /// The steps of `logs.db`.
-pub(super) const LOGS: &[Migration] = &[Migration {
-    number: 1,
-    name: "first",
-    sql: include_str!("../../migrations/sqlite-logs/0001_first.sql"),
-}];
+pub(super) const LOGS: &[Migration] = &[
+    Migration { number: 1, name: "first", sql: include_str!("../../migrations/sqlite-logs/0001_first.sql") },
+    Migration {
+        number: 2,
+        name: "rollups",
+        sql: include_str!("../../migrations/sqlite-logs/0002_rollups.sql"),
+    },
+];
 
 /// Applies what is missing, each step in its own transaction.
 ///

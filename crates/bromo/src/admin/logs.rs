@@ -1,10 +1,12 @@
 //! The request log, newest first.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use bromo_rules::credit::Way;
 use bromo_rules::time::Timestamp;
-use bromo_store::{LogFilter, LogGap, StoredLine};
+use bromo_store::{LogFilter, LogGap, RequestMatch, StatusMatch, StoredLine};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,6 +16,8 @@ use super::fault::Fault;
 /// Lines of one answer when nothing is said, and at most.
 const COUNT: u32 = 100;
 const COUNT_MAX: u32 = 1000;
+/// A search that takes longer ends; its answer says how far it came and where to go on.
+pub(super) const SEARCH_MAX: Duration = Duration::from_millis(200);
 /// Gaps of one answer at most.
 const GAPS_MAX: u32 = 100;
 
@@ -41,19 +45,25 @@ pub(super) async fn list(
         None => None,
     };
     let request = query.request.map(|id| id.parse()).transpose();
+    let request = request.map_err(|_| Fault::invalid("request: not a request id"))?;
     let filter = LogFilter {
         account,
-        request: request.map_err(|_| Fault::invalid("request: not a request id"))?,
+        request: request.map(RequestMatch::Exact),
         from: query.from.map(Timestamp::from_millis),
         until: query.until.map(Timestamp::from_millis),
-        status: query.status,
-        code: query.code,
-        route: query.route,
+        statuses: query.status.map(StatusMatch::Exact).into_iter().collect(),
+        codes: query.code.into_iter().collect(),
+        routes: query.route.into_iter().collect(),
+        ..LogFilter::default()
     };
     let count = query.count.unwrap_or(COUNT).clamp(1, COUNT_MAX);
-    let lines = admin.logs.read(&filter, query.before, count).await?;
-    let full = lines.len() == count as usize;
-    let oldest = if full { lines.last().map(|line| line.line.at) } else { filter.from };
+    let page = admin.logs.read(&filter, query.before, count, SEARCH_MAX).await?;
+    let lines = page.lines;
+    let oldest = match (page.more, page.searched_to) {
+        (None, _) => filter.from,
+        (Some(_), None) => lines.last().map(|line| line.line.at),
+        (Some(_), searched_to) => searched_to,
+    };
     let from = oldest.unwrap_or(Timestamp::from_millis(i64::MIN));
     let until = match query.before {
         Some(_) => lines.first().map_or(from, |line| line.line.at),
@@ -63,7 +73,8 @@ pub(super) async fn list(
     Ok(Json(json!({
         "lines": lines.iter().map(view).collect::<Vec<_>>(),
         "gaps": gaps.iter().map(view_gap).collect::<Vec<_>>(),
-        "next": lines.last().filter(|_| full).map(|line| line.cursor),
+        "next": page.more,
+        "searched_to": page.searched_to.map(|at| at.to_string()),
     })))
 }
 

@@ -73,7 +73,7 @@ async fn require_token(State(admin): State<Admin>, request: Request, next: Next)
 /// Ready when the store and the log can be read.
 async fn ready(State(admin): State<Admin>) -> Result<&'static str, Fault> {
     admin.engine.store().lookup_account(AccountId::from_random(0)).await?;
-    admin.logs.read(&LogFilter::default(), None, 1).await?;
+    admin.logs.read(&LogFilter::default(), None, 1, logs::SEARCH_MAX).await?;
     Ok("ready\n")
 }
 

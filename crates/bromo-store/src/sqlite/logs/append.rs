@@ -15,6 +15,7 @@ use super::decode::{Block, Columns};
 use super::encode::{Builder, Packed};
 use super::intern::remember;
 use super::line::Line;
+use super::roll::roll_if_due;
 use crate::error::StoreError;
 use crate::logs::LogGap;
 use crate::sqlite::rows::column;
@@ -56,6 +57,7 @@ pub(super) fn append(
         lines: lines.len() as u64,
     };
     run.insert(connection)?;
+    roll_if_due(connection, run.last_seq)?;
     while let Some(runs) = due(connection)? {
         merge(connection, &runs)?;
     }

@@ -111,25 +111,45 @@ impl<'a> Columns<'a> {
 
     /// Numbers within the block of the lines that match.
     fn matches(&self, wanted: &Wanted<'_>, accepted: &[bool]) -> Result<Vec<usize>, Garbage> {
-        let [mut seqs, mut outcomes, mut ats, mut requests, ..] = self.columns.map(Reader::new);
+        let filter = wanted.filter;
+        let keys_accepted: Vec<bool> = self
+            .keys
+            .iter()
+            .map(|key| filter.keys.is_empty() || filter.keys.iter().any(|wanted| wanted.to_i64() == *key))
+            .collect();
+        if !keys_accepted.contains(&true) {
+            return Ok(Vec::new());
+        }
+        let key_matters = keys_accepted.contains(&false);
+        let [mut seqs, mut outcomes, mut ats, mut requests, mut keys, mut tooks, _, mut charges, _] =
+            self.columns.map(Reader::new);
         let mut tails = Reader::new(self.tails);
-        let LogFilter { from, until, request, .. } = wanted.filter;
-        let (from, until) = (from.map_or(i64::MIN, |t| t.millis()), until.map(|t| t.millis()));
-        let times_matter = from > i64::MIN || until.is_some() || request.is_some();
+        let (from, until) = (filter.from.map_or(i64::MIN, |t| t.millis()), filter.until.map(|t| t.millis()));
+        let ids = filter.request.map(|request| request.ends());
+        let time_matters = from > i64::MIN || until.is_some() || ids.is_some();
         let (mut seq, mut at) = (0_u64, 0_i64);
         let mut found = Vec::new();
         for number in 0..self.lines {
             seq = seq.checked_add(seqs.varint()?).ok_or(Garbage)?;
             let mut matches = *accepted.get(usize::from(outcomes.byte()?)).ok_or(Garbage)?;
             matches &= wanted.after < seq && seq < wanted.before;
-            if times_matter {
+            if time_matters {
                 at = at.wrapping_add(ats.signed()?);
                 matches &= from <= at && until.is_none_or(|until| at < until);
             }
-            if let Some(request) = request {
+            if let Some((low, high)) = &ids {
                 let (millis, tail) = (at.wrapping_add(requests.signed()?), tails.take(TAIL_BYTES)?);
-                matches &=
-                    request_millis(request) == millis && request.as_bytes()[16 - TAIL_BYTES..] == *tail;
+                matches &= (request_millis(low)..=request_millis(high)).contains(&millis)
+                    && (low..=high).contains(&&request_id(millis, tail)?);
+            }
+            if key_matters {
+                matches &= keys_accepted.get(usize::from(keys.byte()?)).ok_or(Garbage)?;
+            }
+            if let Some(least) = filter.took_min_us {
+                matches &= tooks.varint()? >= least;
+            }
+            if filter.charged {
+                matches &= charges.signed()? > 0;
             }
             if matches {
                 found.push(number);
@@ -152,10 +172,12 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn accepts(&self, outcome: &Outcome<'_>) -> bool {
-        let LogFilter { status, code, route, .. } = self.filter;
-        status.is_none_or(|status| status == outcome.status)
-            && code.as_ref().is_none_or(|code| code == outcome.code)
-            && route.as_ref().is_none_or(|route| route == outcome.route)
+        let LogFilter { statuses, codes, routes, way, .. } = self.filter;
+        let is_any = |texts: &[String], text: &str| texts.is_empty() || texts.iter().any(|one| one == text);
+        (statuses.is_empty() || statuses.iter().any(|status| status.is(outcome.status)))
+            && way.is_none_or(|way| way == outcome.way)
+            && is_any(codes, outcome.code)
+            && is_any(routes, outcome.route)
     }
 }
 

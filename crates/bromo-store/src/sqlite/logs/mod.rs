@@ -2,17 +2,21 @@
 //!
 //! A row with indexes per line cannot pay for itself at 30,000 lines/s, so lines are packed: a batch becomes
 //! one block per account ([`encode`]), a few index entries a block, and small blocks are merged later
-//! ([`append`]). Reading unpacks only blocks that may hold what is asked for ([`read`]).
+//! ([`append`]). Reading unpacks only blocks that may hold what is asked for ([`read`]). Charts are drawn from counts
+//! ([`cells`]), which are made behind appending ([`roll`]) and read with what waits ([`rollups`]).
 //!
 //! What was appended survives this process; after the loss of power the newest lines may be missing.
 
 mod append;
 mod bytes;
+mod cells;
 mod decode;
 mod encode;
 mod intern;
 mod line;
 mod read;
+mod roll;
+mod rollups;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -21,18 +25,21 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bromo_rules::id::AccountId;
 use bromo_rules::log::LogLine;
 use bromo_rules::time::Timestamp;
 
+use self::read::Bounds;
 use super::connection::Durability;
 use super::readers::Readers;
 use super::rows::count;
 use super::writer::Writer;
 use super::{connection, folder, migrations};
 use crate::error::StoreError;
-use crate::logs::{LogFilter, LogGap, Logs, StoredLine};
+use crate::logs::{KeyUse, Level, LogFilter, LogGap, LogPage, Logs, Rollup};
 
 /// Name of the log in its folder.
 const LOGS_FILE: &str = "logs.db";
@@ -82,10 +89,34 @@ impl Logs for SqliteLogs {
         filter: &LogFilter,
         before: Option<u64>,
         count: u32,
-    ) -> Result<Vec<StoredLine>, StoreError> {
+        budget: Duration,
+    ) -> Result<LogPage, StoreError> {
         let filter = filter.clone();
         let lines_max = usize::try_from(count).unwrap_or(usize::MAX);
-        self.readers.run(move |connection| read::read(connection, &filter, before, lines_max)).await
+        self.readers
+            .run(move |connection| {
+                let now = Instant::now();
+                let deadline = now.checked_add(budget);
+                read::read(connection, &filter, &Bounds { before, lines_max, deadline })
+            })
+            .await
+    }
+
+    async fn rollups(
+        &self,
+        account: AccountId,
+        level: Level,
+        step: Duration,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Rollup>, StoreError> {
+        self.readers
+            .run(move |connection| rollups::rollups(connection, account, level, step, (from, until)))
+            .await
+    }
+
+    async fn key_uses(&self, account: AccountId) -> Result<Vec<KeyUse>, StoreError> {
+        self.readers.run(move |connection| rollups::key_uses(connection, account)).await
     }
 
     async fn gaps(&self, from: Timestamp, until: Timestamp, count: u32) -> Result<Vec<LogGap>, StoreError> {

@@ -2,30 +2,49 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Instant;
 
 use bromo_rules::id::AccountId;
+use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, Row};
 
 use super::decode::{Block, Columns, Wanted};
 use super::line::request_millis;
 use crate::error::StoreError;
-use crate::logs::{LogFilter, StoredLine};
+use crate::logs::{LogFilter, LogPage, StoredLine};
 use crate::sqlite::rows::{column, count};
 
-/// The newest lines that match, newest first, before the cursor `before`, at most `lines_max`.
+/// How far a search may go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Only lines before this cursor.
+    pub(super) before: Option<u64>,
+    /// Lines at most.
+    pub(super) lines_max: usize,
+    /// Blocks are not begun after this; none lasts for ever.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// The newest lines that match, newest first.
 pub(super) fn read(
     connection: &Connection,
     filter: &LogFilter,
-    before: Option<u64>,
-    lines_max: usize,
-) -> Result<Vec<StoredLine>, StoreError> {
-    let mut page = Page { filter, before: before.unwrap_or(u64::MAX), lines_max, newest: BinaryHeap::new() };
-    if lines_max == 0 {
-        return Ok(Vec::new());
+    bounds: &Bounds,
+) -> Result<LogPage, StoreError> {
+    if bounds.lines_max == 0 {
+        return Ok(LogPage::default());
     }
+    let mut page = Page {
+        filter,
+        bounds,
+        before: bounds.before.unwrap_or(u64::MAX),
+        newest: BinaryHeap::new(),
+        got_on: false,
+        stopped: None,
+    };
     // One snapshot: a merge between two statements would show a line twice or not at all.
     let snapshot = connection.unchecked_transaction()?;
-    let limits = Limits::of(&snapshot, filter, before)?;
+    let limits = Limits::of(&snapshot, filter, bounds.before)?;
     match filter.account {
         Some(account) => of_account(&snapshot, &mut page, &limits, account)?,
         None => of_all(&snapshot, &mut page, &limits)?,
@@ -37,6 +56,8 @@ pub(super) fn read(
 struct Limits {
     /// Blocks end no later than this; all that begin before the cursor are among them.
     last_seq: i64,
+    /// Blocks end after this.
+    after: i64,
     /// Blocks begin before this.
     before: i64,
     /// Blocks begin before this instant …
@@ -49,15 +70,16 @@ impl Limits {
     fn of(connection: &Connection, filter: &LogFilter, before: Option<u64>) -> Result<Self, StoreError> {
         let mut limits = Self {
             last_seq: i64::MAX,
+            after: column(filter.after.unwrap_or(0)),
             before: before.map_or(i64::MAX, column),
             until: filter.until.map_or(i64::MAX, |until| until.millis()),
             from: filter.from.map_or(i64::MIN, |from| from.millis()),
         };
         if let Some(request) = &filter.request {
             // Spans hold the instants inside the ids too, so this one is exact.
-            let inside = request_millis(request);
-            limits.until = limits.until.min(inside + 1);
-            limits.from = limits.from.max(inside);
+            let (low, high) = request.ends();
+            limits.until = limits.until.min(request_millis(&high) + 1);
+            limits.from = limits.from.max(request_millis(&low));
         }
         if before.is_some() {
             // A block that the cursor cuts ends within the run that the cursor cuts.
@@ -76,14 +98,15 @@ fn of_account(
     account: AccountId,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT last_seq FROM blocks INDEXED BY blocks_by_account
-         WHERE account = ?1 AND last_seq <= ?2 AND first_seq < ?3 AND first_at < ?4 AND last_at >= ?5
+        "SELECT last_seq, last_at FROM blocks INDEXED BY blocks_by_account
+         WHERE account = ?1 AND last_seq <= ?2 AND last_seq > ?3 AND first_seq < ?4 AND first_at < ?5
+             AND last_at >= ?6
          ORDER BY last_seq DESC",
     )?;
-    let params = (account.to_i64(), limits.last_seq, limits.before, limits.until, limits.from);
+    let params = (account.to_i64(), limits.last_seq, limits.after, limits.before, limits.until, limits.from);
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {
-        if page.is_done(count(row, 0)?) {
+        if page.is_done(count(row, 0)?, row.get(1)?) {
             break;
         }
         let data = "SELECT data FROM blocks WHERE last_seq = ?1";
@@ -100,23 +123,24 @@ fn of_account(
 fn of_all(connection: &Connection, page: &mut Page<'_>, limits: &Limits) -> Result<(), StoreError> {
     let mut runs = connection.prepare_cached(
         "SELECT last_seq, first_seq FROM runs
-         WHERE last_seq <= ?1 AND first_seq < ?2 AND first_at < ?3 AND last_at >= ?4
+         WHERE last_seq <= ?1 AND last_seq > ?2 AND first_seq < ?3 AND first_at < ?4 AND last_at >= ?5
          ORDER BY last_seq DESC",
     )?;
-    let mut runs = runs.query((limits.last_seq, limits.before, limits.until, limits.from))?;
+    let mut runs = runs.query((limits.last_seq, limits.after, limits.before, limits.until, limits.from))?;
     let mut blocks = connection.prepare_cached(
-        "SELECT last_seq, account, data FROM blocks
+        "SELECT last_seq, last_at, account, data FROM blocks
          WHERE last_seq BETWEEN ?1 AND ?2 AND first_seq < ?3 AND first_at < ?4 AND last_at >= ?5
          ORDER BY last_seq DESC",
     )?;
     while let Some(run) = runs.next()? {
         let (last, first) = (run.get::<_, i64>(0)?, run.get::<_, i64>(1)?);
+        let first = first.max(limits.after.saturating_add(1));
         let mut blocks = blocks.query((first, last, limits.before, limits.until, limits.from))?;
         while let Some(block) = blocks.next()? {
-            if page.is_done(count(block, 0)?) {
+            if page.is_done(count(block, 0)?, block.get(1)?) {
                 return Ok(());
             }
-            page.add(AccountId::from_i64(block.get(1)?), blob(block, 2)?)?;
+            page.add(AccountId::from_i64(block.get(2)?), blob(block, 3)?)?;
         }
     }
     Ok(())
@@ -131,41 +155,69 @@ fn blob<'a>(row: &'a Row<'_>, at: usize) -> Result<&'a [u8], StoreError> {
 /// The newest matching lines seen so far, the oldest of them on top.
 struct Page<'a> {
     filter: &'a LogFilter,
+    bounds: &'a Bounds,
     before: u64,
-    lines_max: usize,
     newest: BinaryHeap<Reverse<BySeq>>,
+    /// Whether a block was searched that no search of newer lines has to look at.
+    got_on: bool,
+    /// The first block that was not searched because the time was up: its last seq, its last instant.
+    stopped: Option<(u64, i64)>,
 }
 
 impl Page<'_> {
-    /// Whether blocks that end at `last_seq` or before cannot add anything.
-    fn is_done(&self, last_seq: u64) -> bool {
-        self.floor() >= last_seq
+    /// Whether to leave out blocks that end at `last_seq` or before: they cannot add anything, or the time is up.
+    fn is_done(&mut self, last_seq: u64, last_at: i64) -> bool {
+        if self.floor() >= last_seq {
+            return true;
+        }
+        // Blocks that the cursor cuts are searched again by who goes on from it: with those alone it gets nowhere.
+        if last_seq < self.before {
+            if self.got_on && self.bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.stopped = Some((last_seq, last_at));
+                return true;
+            }
+            self.got_on = true;
+        }
+        false
     }
 
     /// Lines at or below this seq are not wanted any more.
     fn floor(&self) -> u64 {
         match self.newest.peek() {
-            Some(Reverse(oldest)) if self.newest.len() == self.lines_max => oldest.0.cursor,
-            _ => 0,
+            Some(Reverse(oldest)) if self.newest.len() == self.bounds.lines_max => oldest.0.cursor,
+            _ => self.filter.after.unwrap_or(0),
         }
     }
 
     fn add(&mut self, account: AccountId, data: &[u8]) -> Result<(), StoreError> {
         let block = Block::unpack(data)?;
         let columns = Columns::read(&block)?;
-        let wanted =
-            Wanted { filter: self.filter, after: self.floor(), before: self.before, count: self.lines_max };
+        let wanted = Wanted {
+            filter: self.filter,
+            after: self.floor(),
+            before: self.before,
+            count: self.bounds.lines_max,
+        };
         for line in columns.search(&wanted)? {
             self.newest.push(Reverse(BySeq(line.stored(account))));
-            if self.newest.len() > self.lines_max {
+            if self.newest.len() > self.bounds.lines_max {
                 self.newest.pop();
             }
         }
         Ok(())
     }
 
-    fn finish(self) -> Vec<StoredLine> {
-        self.newest.into_sorted_vec().into_iter().map(|Reverse(BySeq(line))| line).collect()
+    fn finish(self) -> LogPage {
+        let full = self.newest.len() == self.bounds.lines_max;
+        let mut lines: Vec<StoredLine> =
+            self.newest.into_sorted_vec().into_iter().map(|Reverse(BySeq(line))| line).collect();
+        let Some((last_seq, last_at)) = self.stopped else {
+            let more = lines.last().filter(|_| full).map(|line| line.cursor);
+            return LogPage { lines, more, searched_to: None };
+        };
+        // Others may stand between those found further down.
+        lines.retain(|line| line.cursor > last_seq);
+        LogPage { lines, more: Some(last_seq + 1), searched_to: Some(Timestamp::from_millis(last_at)) }
     }
 }
 

@@ -1,14 +1,20 @@
-//! Deleting what is too old or too much, whole runs at a time.
+//! Deleting what is too old or too much, whole runs at a time, and the counts of what went.
 //!
 //! The pages that become free are used again by what is appended next; the file does not shrink.
 
 use bromo_rules::time::Timestamp;
 use rusqlite::Connection;
 
+use super::cells::{beginning, millis};
+use super::roll::{number, roll, rolled};
 use crate::error::StoreError;
+use crate::logs::Level;
 
 /// Runs deleted in one transaction, so that appending never waits long.
 const STEP_RUNS_MAX: usize = 16;
+
+/// Steps of rollups deleted in one transaction, of each level.
+const STEP_STARTS_MAX: i64 = 64;
 
 /// What one transaction of a trim did.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +33,10 @@ pub(super) fn step(connection: &Connection, before: Timestamp, bytes_max: u64) -
     while runs < STEP_RUNS_MAX
         && let Some((run, for_size)) = next(connection, before, bytes_max)?
     {
+        if run.last_seq > rolled(connection)? {
+            // The last uses of keys are kept.
+            roll(connection)?;
+        }
         connection
             .prepare_cached("DELETE FROM blocks WHERE last_seq BETWEEN ?1 AND ?2")?
             .execute((run.first_seq, run.last_seq))?;
@@ -39,7 +49,41 @@ pub(super) fn step(connection: &Connection, before: Timestamp, bytes_max: u64) -
     }
     // A gap tells of missing lines among others; it goes with those around it.
     connection.prepare_cached("DELETE FROM gaps WHERE last_at < ?1")?.execute([oldest_kept])?;
-    Ok(Step { lines: lines.unsigned_abs(), more: runs == STEP_RUNS_MAX })
+    let mut more = runs == STEP_RUNS_MAX;
+    if !more {
+        more |= delete_starts(connection, Level::Coarse, oldest_counted(connection)?)?;
+        more |= delete_starts(connection, Level::Fine, oldest_fine(connection)?)?;
+    }
+    Ok(Step { lines: lines.unsigned_abs(), more })
+}
+
+/// Coarse steps that begin before this have lost all their lines.
+fn oldest_counted(connection: &Connection) -> Result<i64, StoreError> {
+    let oldest: Option<i64> =
+        connection.prepare_cached("SELECT min(first_at) FROM runs")?.query_row([], |row| row.get(0))?;
+    Ok(beginning(oldest.unwrap_or(i64::MAX), millis(Level::Coarse.step())))
+}
+
+/// Fine steps that begin before this are not kept: so long before the newest.
+fn oldest_fine(connection: &Connection) -> Result<i64, StoreError> {
+    let newest: Option<i64> = connection
+        .prepare_cached("SELECT max(start) FROM rollups WHERE level = ?1")?
+        .query_row([number(Level::Fine)], |row| row.get(0))?;
+    let keep = Level::Fine.keep().map_or(i64::MAX, millis);
+    Ok(newest.map_or(i64::MIN, |newest| newest.saturating_sub(keep)))
+}
+
+/// Deletes the oldest steps before `before`; says whether there may be more of them.
+fn delete_starts(connection: &Connection, level: Level, before: i64) -> Result<bool, StoreError> {
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT min(start) FROM rollups WHERE level = ?1")?
+        .query_row([number(level)], |row| row.get(0))?;
+    let Some(oldest) = oldest.filter(|oldest| *oldest < before) else { return Ok(false) };
+    let until = before.min(oldest.saturating_add(STEP_STARTS_MAX * millis(level.step())));
+    connection
+        .prepare_cached("DELETE FROM rollups WHERE level = ?1 AND start < ?2")?
+        .execute((number(level), until))?;
+    Ok(until < before)
 }
 
 struct Run {
