@@ -2,13 +2,17 @@
 //! writes through the engine. Pages work without the script, except for what is live.
 
 mod assets;
+pub mod chart;
 mod cookie;
 mod error;
 mod export;
 mod figures;
 mod form;
 mod frame;
+#[cfg(test)]
+mod look;
 mod live;
+pub mod markup;
 mod message;
 mod moment;
 mod operator;
