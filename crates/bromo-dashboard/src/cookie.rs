@@ -21,7 +21,13 @@ pub(crate) fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Has the browser keep a secret until it is closed or, with `seconds`, for so long. No script sees it, and no other
 /// site's form carries it.
-pub(crate) fn keep<B>(response: &mut Response<B>, name: &str, value: &str, secure: bool, seconds: Option<u64>) {
+pub(crate) fn keep<B>(
+    response: &mut Response<B>,
+    name: &str,
+    value: &str,
+    secure: bool,
+    seconds: Option<u64>,
+) {
     let age = seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
     let secure = if secure { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}");

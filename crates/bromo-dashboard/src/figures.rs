@@ -20,7 +20,10 @@ pub(crate) struct KeyFigures {
 }
 
 /// The figures of every key that was used.
-pub(crate) async fn key_figures(dashboard: &Dashboard, account: AccountId) -> Result<HashMap<KeyId, KeyFigures>, PageError> {
+pub(crate) async fn key_figures(
+    dashboard: &Dashboard,
+    account: AccountId,
+) -> Result<HashMap<KeyId, KeyFigures>, PageError> {
     let _ = (dashboard, account);
     Ok(HashMap::new())
 }

@@ -24,7 +24,10 @@ impl Form {
 
     /// All values of this name that are not empty.
     pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(found, value)| found == name && !value.trim().is_empty()).map(|(_, value)| value.trim())
+        self.0
+            .iter()
+            .filter(move |(found, value)| found == name && !value.trim().is_empty())
+            .map(|(_, value)| value.trim())
     }
 
     /// Whether a box of this name is ticked.
@@ -34,7 +37,8 @@ impl Form {
 
     /// The query without these names, with others added: for links that change one thing.
     pub(crate) fn with(&self, without: &[&str], added: &[(&str, &str)]) -> String {
-        let kept = self.0.iter().filter(|(name, value)| !without.contains(&name.as_str()) && !value.is_empty());
+        let kept =
+            self.0.iter().filter(|(name, value)| !without.contains(&name.as_str()) && !value.is_empty());
         let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs = kept.chain(added.iter().copied());
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()

@@ -71,7 +71,13 @@ impl Slots {
 
 impl Frame {
     /// The frame of a page that `visitor` asked for with `query`.
-    pub(crate) fn new(dashboard: &Dashboard, visitor: Visitor, path: &'static str, title: &str, query: &Form) -> Self {
+    pub(crate) fn new(
+        dashboard: &Dashboard,
+        visitor: Visitor,
+        path: &'static str,
+        title: &str,
+        query: &Form,
+    ) -> Self {
         let Visitor { token, member, account, look } = visitor;
         let plan = dashboard.engine.plans().lookup(&account.plan);
         Self {

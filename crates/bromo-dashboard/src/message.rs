@@ -23,7 +23,12 @@ pub(crate) fn after(query: &Form) -> Option<String> {
         "disabled" => "Deliveries are sent unsigned from now on.",
         "saved" => "Saved.",
         "cleared" => return Some(format!("{} deleted from the queue.", counted(count, "task"))),
-        "resent-many" => return Some(format!("{} due again.", counted(count, "delivery").replace("deliverys", "deliveries"))),
+        "resent-many" => {
+            return Some(format!(
+                "{} due again.",
+                counted(count, "delivery").replace("deliverys", "deliveries")
+            ));
+        }
         _ => return None,
     };
     Some(text.to_owned())

@@ -87,7 +87,9 @@ impl Zone {
     }
 
     fn format(&self, format: &str, at: Timestamp) -> String {
-        jiff(at).map_or_else(String::new, |at| jiff::ZonedDateTime::new(at, self.zone.clone()).strftime(format).to_string())
+        jiff(at).map_or_else(String::new, |at| {
+            jiff::ZonedDateTime::new(at, self.zone.clone()).strftime(format).to_string()
+        })
     }
 }
 
@@ -146,7 +148,13 @@ mod tests {
 
     #[test]
     fn stretches_read_well() {
-        for (ms, text) in [(0, "0.0 ms"), (38, "38 ms"), (1240, "1.24 s"), (125_000, "2 min 05 s"), (12_000_000, "3 h 20 min")] {
+        for (ms, text) in [
+            (0, "0.0 ms"),
+            (38, "38 ms"),
+            (1240, "1.24 s"),
+            (125_000, "2 min 05 s"),
+            (12_000_000, "3 h 20 min"),
+        ] {
             assert_eq!(took(Duration::from_millis(ms)), text);
         }
     }

@@ -50,7 +50,11 @@ mod tests {
     fn a_quote_in_a_question_ends_no_string() {
         let snippets = call("http://a/", "k", "/v1/x", r#"{"prompt":"it's \"so\""}"#);
         assert!(snippets[0].code.contains(r#"-d '{"prompt":"it'\''s \"so\""}'"#), "{}", snippets[0].code);
-        assert!(snippets[1].code.contains(r#"data="{\"prompt\":\"it's \\\"so\\\"\"}".encode()"#), "{}", snippets[1].code);
+        assert!(
+            snippets[1].code.contains(r#"data="{\"prompt\":\"it's \\\"so\\\"\"}".encode()"#),
+            "{}",
+            snippets[1].code
+        );
         assert!(snippets.iter().all(|snippet| snippet.code.contains("http://a/v1/x")));
     }
 }

@@ -18,6 +18,7 @@ use crate::moment::Zone;
 use crate::{Dashboard, cookie};
 
 /// Somebody who is signed in.
+#[derive(Clone)]
 pub(crate) struct Visitor {
     /// The session's secret, as the cookie has it.
     pub(crate) token: String,
@@ -59,9 +60,12 @@ impl FromRequestParts<Dashboard> for Visitor {
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Response> {
         let look = Look::of(&parts.headers);
         let token = cookie::read(&parts.headers, cookie::SESSION).unwrap_or_default();
-        let found = dashboard.engine.session(token).await.map_err(|error| PageError::from(error).into_response())?;
+        let found =
+            dashboard.engine.session(token).await.map_err(|error| PageError::from(error).into_response())?;
         match found {
-            Some(SignedIn { member, account, .. }) => Ok(Self { token: token.to_owned(), member, account, look }),
+            Some(SignedIn { member, account, .. }) => {
+                Ok(Self { token: token.to_owned(), member, account, look })
+            }
             None => Err(to_sign_in(parts)),
         }
     }

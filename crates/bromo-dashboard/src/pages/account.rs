@@ -116,7 +116,9 @@ pub(super) async fn password(State(dashboard): At, Posted { visitor, form, .. }:
     let changed = dashboard.engine.change_password(&visitor.member, old, new, Some(&visitor.token)).await;
     let fault = match changed {
         Ok(()) => return to("/account?done=password"),
-        Err(error @ (MemberError::WrongPassword | MemberError::Wait { .. })) => [None, Some(error.to_string())],
+        Err(error @ (MemberError::WrongPassword | MemberError::Wait { .. })) => {
+            [None, Some(error.to_string())]
+        }
         Err(MemberError::Store(error)) => return Err(error.into()),
         Err(error) => [Some(error.to_string()), None],
     };
@@ -137,7 +139,9 @@ pub(super) async fn invite(State(dashboard): At, Posted { visitor, form, .. }: P
     let base = dashboard.settings.public_url.trim_end_matches('/').to_owned();
     let account = account(&dashboard, visitor, &form).await?;
     match invited {
-        Ok(token) => page(&Account { link: Some((email, format!("{base}/invitation/{}", token.reveal()))), ..account }),
+        Ok(token) => {
+            page(&Account { link: Some((email, format!("{base}/invitation/{}", token.reveal()))), ..account })
+        }
         Err(error) => faulty(&Account { faults: Faults::of(error)?, email, ..account }),
     }
 }
@@ -162,7 +166,8 @@ pub(super) async fn role(
     Posted { visitor, form, .. }: Posted<Manage>,
 ) -> Answer {
     let member = find(&dashboard, &visitor, &id).await?;
-    let role: Role = form.text("role").parse().map_err(|_| PageError::Bad("There is no such role.".to_owned()))?;
+    let role: Role =
+        form.text("role").parse().map_err(|_| PageError::Bad("There is no such role.".to_owned()))?;
     match dashboard.engine.set_role(&visitor.member, member.id, role).await {
         Ok(()) => to("/account?done=role"),
         Err(error) => {

@@ -29,7 +29,12 @@ impl Joining {
     }
 }
 
-async fn joining(dashboard: &Dashboard, headers: &HeaderMap, form: &FormCookie, token: &str) -> Result<Joining, PageError> {
+async fn joining(
+    dashboard: &Dashboard,
+    headers: &HeaderMap,
+    form: &FormCookie,
+    token: &str,
+) -> Result<Joining, PageError> {
     let gone = || PageError::missing("such invitation any more: each is good once, for three days");
     let (invitation, account) = dashboard.engine.invitation(token).await?.ok_or_else(gone)?;
     Ok(Joining {
@@ -55,10 +60,12 @@ pub(super) async fn accept(
 ) -> Answer {
     let password = form.raw("password");
     match dashboard.engine.accept_invitation(&token, password).await {
-        Ok(member) => match dashboard.engine.begin_session(&member, cookie::read(&headers, cookie::SESSION)).await {
-            Ok(session) => signed_in(&dashboard, &session, "/"),
-            Err(_) => super::to("/sign-in"),
-        },
+        Ok(member) => {
+            match dashboard.engine.begin_session(&member, cookie::read(&headers, cookie::SESSION)).await {
+                Ok(session) => signed_in(&dashboard, &session, "/"),
+                Err(_) => super::to("/sign-in"),
+            }
+        }
         Err(error) => {
             let cookie = FormCookie::of(&headers)?;
             let joining = joining(&dashboard, &headers, &cookie, &token).await?;

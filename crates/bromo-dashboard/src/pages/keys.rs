@@ -48,7 +48,9 @@ impl Row {
         let state = match filter.state.as_str() {
             "works" => !self.is_revoked(),
             "revoked" => self.is_revoked(),
-            "unused" => !self.is_revoked() && self.figures.last_at.unwrap_or(self.key.created_at).plus(UNUSED) < now,
+            "unused" => {
+                !self.is_revoked() && self.figures.last_at.unwrap_or(self.key.created_at).plus(UNUSED) < now
+            }
             _ => true,
         };
         named && state && (filter.kind.is_empty() || filter.kind == self.key.kind.word())
@@ -137,7 +139,8 @@ async fn rows(dashboard: &Dashboard, visitor: &Visitor) -> Result<Vec<Row>, Page
 pub(super) async fn create(State(dashboard): At, Posted { visitor, form, .. }: Posted<Work>) -> Answer {
     let kind = if form.text("kind") == KeyKind::Test.word() { KeyKind::Test } else { KeyKind::Live };
     let name = form.text("name").to_owned();
-    let made = dashboard.engine.create_key(visitor.account.id, kind, (!name.is_empty()).then_some(&name)).await;
+    let made =
+        dashboard.engine.create_key(visitor.account.id, kind, (!name.is_empty()).then_some(&name)).await;
     let (key, secret) = match made {
         Ok(made) => made,
         Err(AccountError::BadName) => {

@@ -3,33 +3,36 @@
 mod account;
 mod invitation;
 mod keys;
-//PENDING mod logs;
-//PENDING mod overview;
+pub(crate) mod logs;
+pub(crate) mod overview;
 mod plan;
 mod playground;
 mod sign_in;
 mod sign_up;
-//PENDING mod tasks;
-//PENDING mod webhooks;
+pub(crate) mod tasks;
+mod webhooks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use bromo_rules::id::RequestId;
 use futures_util::FutureExt;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, StatusCode};
 use tower::ServiceExt;
 
 use crate::error::{ErrorPage, PageError};
 use crate::visitor::Look;
-use crate::{Beyond, Dashboard, Parts, assets};
+use crate::{Beyond, Dashboard, Parts, assets, export, live};
 
 /// What a handler answers with.
 pub(crate) type Answer = Result<Response, PageError>;
@@ -44,7 +47,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub fn router(parts: Parts, beyond: Beyond) -> Router {
     let dashboard = Dashboard(Arc::new(parts));
     Router::new()
-//PENDING         .route("/", get(overview::show))
+        .route("/", get(overview::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-in/{token}", get(sign_in::show_link).post(sign_in::enter_by_link))
         .route("/sign-out", post(sign_in::leave))
@@ -55,21 +58,21 @@ pub fn router(parts: Parts, beyond: Beyond) -> Router {
         .route("/plan-request/withdraw", post(plan::withdraw))
         .route("/keys", get(keys::show).post(keys::create))
         .route("/keys/{key}/revoke", get(keys::ask_revoke).post(keys::revoke))
-//PENDING         .route("/logs", get(logs::show))
-//PENDING         .route("/logs/{request}", get(logs::show_line))
-//PENDING         .route("/logs/export.csv", get(export::csv))
-//PENDING         .route("/logs/export.ndjson", get(export::ndjson))
-//PENDING         .route("/tasks", get(tasks::show))
-//PENDING         .route("/tasks/clear", get(tasks::ask_clear).post(tasks::clear))
-//PENDING         .route("/tasks/{task}", get(tasks::show_task))
-//PENDING         .route("/tasks/{task}/cancel", get(tasks::ask_cancel).post(tasks::cancel))
-//PENDING         .route("/tasks/{task}/redeliver", post(tasks::redeliver))
-//PENDING         .route("/webhooks", get(webhooks::show))
-//PENDING         .route("/webhooks/secret", get(webhooks::secret))
-//PENDING         .route("/webhooks/secret/rotate", get(webhooks::ask_rotate).post(webhooks::rotate))
-//PENDING         .route("/webhooks/secret/disable", get(webhooks::ask_disable).post(webhooks::disable))
-//PENDING         .route("/webhooks/resend", get(webhooks::ask_resend).post(webhooks::resend))
-//PENDING         .route("/webhooks/test", get(webhooks::show_test).post(webhooks::test))
+        .route("/logs", get(logs::show))
+        .route("/logs/{request}", get(logs::show_line))
+        .route("/logs/export.csv", get(export::csv))
+        .route("/logs/export.ndjson", get(export::ndjson))
+        .route("/tasks", get(tasks::show))
+        //PENDING         .route("/tasks/clear", get(tasks::ask_clear).post(tasks::clear))
+        //PENDING         .route("/tasks/{task}", get(tasks::show_task))
+        //PENDING         .route("/tasks/{task}/cancel", get(tasks::ask_cancel).post(tasks::cancel))
+        //PENDING         .route("/tasks/{task}/redeliver", post(tasks::redeliver))
+        //PENDING         .route("/webhooks", get(webhooks::show))
+        //PENDING         .route("/webhooks/secret", get(webhooks::secret))
+        //PENDING         .route("/webhooks/secret/rotate", get(webhooks::ask_rotate).post(webhooks::rotate))
+        //PENDING         .route("/webhooks/secret/disable", get(webhooks::ask_disable).post(webhooks::disable))
+        //PENDING         .route("/webhooks/resend", get(webhooks::ask_resend).post(webhooks::resend))
+        //PENDING         .route("/webhooks/test", get(webhooks::show_test).post(webhooks::test))
         .route("/playground", get(playground::show).post(playground::send))
         .route("/account", get(account::show))
         .route("/account/look", post(account::look))
@@ -79,10 +82,10 @@ pub fn router(parts: Parts, beyond: Beyond) -> Router {
         .route("/account/uninvite", post(account::uninvite))
         .route("/account/members/{member}/role", post(account::role))
         .route("/account/members/{member}/remove", get(account::ask_remove).post(account::remove))
-//PENDING         .route("/live", get(live::slots))
-//PENDING         .route("/live/overview", get(live::overview))
-//PENDING         .route("/live/logs", get(live::logs))
-//PENDING         .route("/live/tasks", get(live::tasks))
+        .route("/live", get(live::slots))
+        .route("/live/overview", get(live::overview))
+        .route("/live/logs", get(live::logs))
+        .route("/live/tasks", get(live::tasks))
         .method_not_allowed_fallback(missing)
         .layer(middleware::from_fn(finish))
         // Assets and what lies beyond have headers of their own.
@@ -101,7 +104,8 @@ async fn go_beyond(beyond: Beyond, request: Request) -> Response {
     let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
     let id = request.extensions().get::<RequestId>().copied();
     let response = beyond.oneshot(request).await.unwrap_or_else(|never| match never {});
-    let is_html = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_html =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if response.status() != StatusCode::NOT_FOUND || is_html || !wants_html(&headers) {
         return response;
     }
@@ -109,7 +113,10 @@ async fn go_beyond(beyond: Beyond, request: Request) -> Response {
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+    headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// Gives every page its headers, and every error its page; a panic too.

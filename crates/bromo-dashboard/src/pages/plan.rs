@@ -131,7 +131,12 @@ fn checkout_url(url: &str, visitor: &Visitor, plan: &Plan) -> String {
     }
 }
 
-async fn plans(dashboard: &Dashboard, visitor: Visitor, query: &Form, meanwhile: bool) -> Result<Plans, PageError> {
+async fn plans(
+    dashboard: &Dashboard,
+    visitor: Visitor,
+    query: &Form,
+    meanwhile: bool,
+) -> Result<Plans, PageError> {
     let request = dashboard.engine.store().lookup_plan_request(visitor.account.id).await?;
     let rows = rows(dashboard, &visitor);
     let current = dashboard.engine.plans().lookup(&visitor.account.plan).cloned();
@@ -175,7 +180,8 @@ pub(super) async fn change(
     if form.text("from") != visitor.account.plan {
         return page(&plans(&dashboard, visitor, &Form::default(), true).await?);
     }
-    let step = rows(&dashboard, &visitor).into_iter().find(|row| row.plan.name == plan.name).map(|row| row.step);
+    let step =
+        rows(&dashboard, &visitor).into_iter().find(|row| row.plan.name == plan.name).map(|row| row.step);
     match step {
         Some(Step::Upgrade) => {
             dashboard.engine.set_plan(account, &plan.name).await?;

@@ -13,13 +13,13 @@ use http::Response;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, At, Query, page};
+use crate::Dashboard;
 use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::Frame;
 use crate::posted::{Posted, Work};
 use crate::snippet::{self, Snippet};
 use crate::visitor::Visitor;
-use crate::Dashboard;
 
 /// What is to be asked.
 struct Question {
@@ -37,7 +37,10 @@ impl Question {
         Self {
             endpoint: form.text("endpoint").parse().unwrap_or(Endpoint::Chatgpt),
             prompt: form.raw("prompt").replace("\r\n", "\n"),
-            country: Some(form.text("country")).filter(|country| !country.is_empty()).unwrap_or("US").to_owned(),
+            country: Some(form.text("country"))
+                .filter(|country| !country.is_empty())
+                .unwrap_or("US")
+                .to_owned(),
             state: form.text("state").to_owned(),
             include: form.all("include").map(str::to_owned).collect(),
             kind: if form.text("kind") == KeyKind::Live.word() { KeyKind::Live } else { KeyKind::Test },
@@ -131,12 +134,17 @@ impl Playground {
                 (Endpoint::Google, "aioverview" | "paaAioverview") => {
                     Some(format!("+{} once for either", prices.ai_overview))
                 }
-                (Endpoint::Aimode, "expandProducts") => Some(format!("+1 a cluster, at most {}", prices.clusters_max)),
+                (Endpoint::Aimode, "expandProducts") => {
+                    Some(format!("+1 a cluster, at most {}", prices.clusters_max))
+                }
                 _ => None,
             },
         });
         Self {
-            endpoints: Endpoint::ALL.iter().map(|endpoint| (*endpoint, prices.base[endpoint.index()])).collect(),
+            endpoints: Endpoint::ALL
+                .iter()
+                .map(|endpoint| (*endpoint, prices.base[endpoint.index()]))
+                .collect(),
             flags: flags.collect(),
             countries: country::of(question.endpoint),
             states: &state::ALL,
@@ -176,10 +184,13 @@ impl Result {
             tracing::error!(%error, "the API answered with what is no JSON");
             PageError::Internal
         })?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let headers = response.headers().iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let result = &body["result"];
         let sources = result["sources"].as_array().map(|sources| sources.iter().map(Source::of).collect());

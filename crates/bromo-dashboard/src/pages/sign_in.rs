@@ -136,7 +136,9 @@ pub(super) async fn enter_by_link(
 ) -> Answer {
     match dashboard.engine.sign_in_by_link(&token, cookie::read(&headers, cookie::SESSION)).await {
         Ok((session, _)) => signed_in(&dashboard, &session, "/"),
-        Err(SignInError::Link) => Err(PageError::missing("such link any more: each signs in once, within an hour")),
+        Err(SignInError::Link) => {
+            Err(PageError::missing("such link any more: each signs in once, within an hour"))
+        }
         Err(SignInError::Store(error)) => Err(error.into()),
         Err(_) => Err(PageError::Unavailable),
     }

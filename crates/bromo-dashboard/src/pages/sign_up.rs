@@ -7,10 +7,10 @@ use http::HeaderMap;
 
 use super::sign_in::{FormCookie, signed_in};
 use super::{Answer, At, faulty, page};
-use crate::{assets, cookie};
 use crate::error::PageError;
 use crate::posted::Knock;
 use crate::visitor::Look;
+use crate::{assets, cookie};
 
 /// The plan of accounts that strangers open.
 const PLAN: &str = "free";
@@ -39,7 +39,9 @@ impl Faults {
     pub(super) fn of(error: MemberError) -> Result<Self, PageError> {
         let text = Some(error.to_string());
         Ok(match error {
-            MemberError::BadAccountName | MemberError::AccountNameTaken => Self { name: text, ..Self::default() },
+            MemberError::BadAccountName | MemberError::AccountNameTaken => {
+                Self { name: text, ..Self::default() }
+            }
             MemberError::BadEmail(_) | MemberError::EmailTaken => Self { email: text, ..Self::default() },
             MemberError::BadPassword(_) => Self { password: text, ..Self::default() },
             MemberError::Store(error) => return Err(error.into()),
@@ -70,7 +72,8 @@ pub(super) async fn show(State(dashboard): At, headers: HeaderMap) -> Answer {
     }
     let form = FormCookie::of(&headers)?;
     let (name, email) = (String::new(), String::new());
-    let sign_up = SignUp { look: Look::of(&headers), token: form.token(), name, email, faults: Faults::default() };
+    let sign_up =
+        SignUp { look: Look::of(&headers), token: form.token(), name, email, faults: Faults::default() };
     Ok(form.keep(&dashboard, page(&sign_up)?))
 }
 
@@ -80,10 +83,12 @@ pub(super) async fn join(State(dashboard): At, Knock { form, headers }: Knock) -
     }
     let (name, email, password) = (form.text("name"), form.text("email"), form.raw("password"));
     match dashboard.engine.sign_up(name, email, password, PLAN).await {
-        Ok((_, member)) => match dashboard.engine.begin_session(&member, cookie::read(&headers, cookie::SESSION)).await {
-            Ok(session) => signed_in(&dashboard, &session, "/"),
-            Err(_) => super::to("/sign-in"),
-        },
+        Ok((_, member)) => {
+            match dashboard.engine.begin_session(&member, cookie::read(&headers, cookie::SESSION)).await {
+                Ok(session) => signed_in(&dashboard, &session, "/"),
+                Err(_) => super::to("/sign-in"),
+            }
+        }
         Err(error) => {
             let faults = Faults::of(error)?;
             let (look, token) = (Look::of(&headers), FormCookie::of(&headers)?.token());

@@ -1,0 +1,281 @@
+//! Logs: every request and attempt, filtered, followed live, one by one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use bromo_rules::account::Key;
+use bromo_rules::credit::Way;
+use bromo_rules::endpoint::Endpoint;
+use bromo_rules::id::{AccountId, KeyId};
+use bromo_rules::log::LogLine;
+use bromo_rules::outcome::Outcome;
+use bromo_rules::time::Timestamp;
+use bromo_store::{LogFilter, LogGap, RequestMatch, StoredLine};
+
+use super::{Answer, At, Query, page, to};
+use crate::chart::{self, Chart};
+use crate::error::PageError;
+use crate::form::Form;
+use crate::frame::Frame;
+use crate::log_query::{self, LogQuery};
+use crate::range::{self, Choice};
+use crate::visitor::Visitor;
+use crate::{Dashboard, series};
+
+/// Lines of a page.
+const LINES: u32 = 100;
+/// A search stops after this time and says how far it came.
+pub(crate) const SEARCH_BUDGET: Duration = Duration::from_millis(200);
+/// Gaps that are looked at for one page.
+const GAPS_MAX: u32 = 200;
+
+/// A row of the list.
+pub(crate) enum Row {
+    /// A line …
+    Line(Box<Line>),
+    /// … or lines that were not kept.
+    Gap(LogGap),
+}
+
+/// A line as it is shown.
+pub(crate) struct Line {
+    pub(crate) line: LogLine,
+    pub(crate) cursor: u64,
+    pub(crate) key_name: String,
+}
+
+impl Line {
+    pub(crate) fn tone(&self) -> &'static str {
+        match Outcome::of(self.line.status, self.line.code) {
+            Outcome::Answered => "ok",
+            Outcome::NoSlot | Outcome::Rate | Outcome::Credits | Outcome::Refused => "warn",
+            Outcome::Failed => "bad",
+            Outcome::Canceled => "mute",
+        }
+    }
+
+    /// The endpoint, or the route of what is none.
+    pub(crate) fn endpoint(&self) -> &'static str {
+        self.line.route.strip_prefix("monitor/").unwrap_or(self.line.route)
+    }
+
+    pub(crate) fn took(&self) -> String {
+        crate::moment::took(Duration::from_micros(self.line.took_us))
+    }
+
+    pub(crate) fn slots(&self) -> String {
+        self.line.slots.map_or_else(String::new, |slots| format!("{}/{}", slots.current, slots.limit))
+    }
+
+    pub(crate) const fn way(&self) -> &'static str {
+        match self.line.way {
+            Way::Now => "now",
+            Way::Later => "task",
+        }
+    }
+
+    pub(crate) fn short_id(&self) -> String {
+        // The beginning is the time, which many share.
+        let id = self.line.request.to_string();
+        id.get(id.len() - 8..).unwrap_or_default().to_owned()
+    }
+
+    pub(crate) const fn is_task(&self) -> bool {
+        matches!(self.line.way, Way::Later)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/logs.html")]
+struct Logs {
+    frame: Frame,
+    query: LogQuery,
+    form: Form,
+    rows: Vec<Row>,
+    chart: Chart,
+    choices: &'static [Choice],
+    keys: Vec<Key>,
+    /// The link to older lines.
+    older: Option<String>,
+    /// How far back the search came before its time was up.
+    searched_to: Option<Timestamp>,
+    /// Whether this is the newest page.
+    is_top: bool,
+    keep_days: u32,
+    base: String,
+}
+
+#[derive(Template)]
+#[template(path = "parts/log_rows.html")]
+struct Rows<'a> {
+    frame: &'a Frame,
+    rows: &'a [Row],
+    query: &'a LogQuery,
+}
+
+#[derive(Template)]
+#[template(path = "pages/log_line.html")]
+struct Detail {
+    frame: Frame,
+    lines: Vec<Line>,
+    request: String,
+    snippets: Vec<crate::snippet::Snippet>,
+    keeps: bool,
+}
+
+/// The names of keys.
+pub(crate) async fn key_names(
+    dashboard: &Dashboard,
+    account: AccountId,
+) -> Result<(Vec<Key>, HashMap<KeyId, String>), PageError> {
+    let keys = dashboard.engine.store().list_keys(account).await?;
+    let name = |key: &Key| key.name.clone().unwrap_or_else(|| format!("…{}", key.last4));
+    let names = keys.iter().map(|key| (key.id, name(key))).collect();
+    Ok((keys, names))
+}
+
+fn line(names: &HashMap<KeyId, String>, stored: StoredLine) -> Line {
+    let key_name = names.get(&stored.line.key).cloned().unwrap_or_else(|| stored.line.key.to_string());
+    Line { cursor: stored.cursor, key_name, line: stored.line }
+}
+
+/// Lines with the gaps between them, newest first.
+fn with_gaps(lines: Vec<Line>, mut gaps: Vec<LogGap>) -> Vec<Row> {
+    gaps.sort_by_key(|gap| gap.until); // The newest last, to be taken from the end.
+    let mut rows = Vec::with_capacity(lines.len() + gaps.len());
+    for line in lines {
+        while gaps.last().is_some_and(|gap| gap.until >= line.line.at) {
+            rows.extend(gaps.pop().map(Row::Gap));
+        }
+        rows.push(Row::Line(Box::new(line)));
+    }
+    rows.extend(gaps.into_iter().rev().map(Row::Gap));
+    rows
+}
+
+pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(form): Query) -> Answer {
+    if form.is_set("q") {
+        return to(&format!("/logs?{}", log_query::from_words(&form)));
+    }
+    let (account, since) = (visitor.account.id, visitor.account.created_at);
+    let mut frame = Frame::new(&dashboard, visitor, "/logs", "Logs", &form);
+    let (keys, names) = key_names(&dashboard, account).await?;
+    let query = LogQuery::of(&form, account, &keys, &frame.look.zone, frame.now);
+    let before = form.text("before").parse().ok();
+    let found = dashboard.logs.read(&query.filter, before, LINES, SEARCH_BUDGET).await?;
+    let newest = found.lines.first().map_or(0, |line| line.cursor);
+    let oldest = found.lines.last().map(|line| line.line.at);
+    let lines: Vec<Line> = found.lines.into_iter().map(|stored| line(&names, stored)).collect();
+    // Gaps of the stretch that this page shows.
+    let (from, until) = match (lines.first(), oldest, before) {
+        (Some(first), _, Some(_)) => (oldest.unwrap_or(query.range.from), first.line.at),
+        _ if found.more.is_some() => (oldest.unwrap_or(query.range.from), query.range.until),
+        _ => (query.range.from, query.range.until),
+    };
+    let gaps = dashboard.logs.gaps(from, until, GAPS_MAX).await?;
+    let chart = histogram(&dashboard, &frame, &query, since).await?;
+    let is_top = before.is_none();
+    if is_top && query.range.is_live() {
+        frame.live =
+            format!("/live/logs?{}", form.with(&["after", "before"], &[("after", &newest.to_string())]));
+    }
+    let older =
+        found.more.map(|more| format!("/logs?{}", form.with(&["before"], &[("before", &more.to_string())])));
+    page(&Logs {
+        rows: with_gaps(lines, gaps),
+        chart,
+        choices: &range::CHOICES,
+        keys,
+        older,
+        searched_to: found.searched_to,
+        is_top,
+        keep_days: dashboard.settings.keep_days,
+        base: dashboard.settings.public_url.clone(),
+        query,
+        form,
+        frame,
+    })
+}
+
+/// Outcomes over the range, of the keys and endpoints that are filtered for.
+async fn histogram(
+    dashboard: &Dashboard,
+    frame: &Frame,
+    query: &LogQuery,
+    since: Timestamp,
+) -> Result<Chart, PageError> {
+    let range = &query.range;
+    let steps = series::steps(range, range.bar_step(), &frame.look.zone, frame.now);
+    let (from, until) = series::bounds(&steps);
+    let mut rows =
+        dashboard.logs.rollups(query.account, range.level(), range.bar_step(), from, until).await?;
+    let filter = &query.filter;
+    rows.retain(|row| {
+        let route = filter.routes.is_empty() || filter.routes.iter().any(|route| route == row.route);
+        route && (filter.keys.is_empty() || filter.keys.contains(&row.key))
+    });
+    let mut counts = series::fold(&steps, since, &rows, series::count_outcomes);
+    query.narrow(&mut counts, &steps, &rows);
+    let lost = series::lost(&steps, &dashboard.logs.gaps(from, until, GAPS_MAX).await?);
+    let links = query.form_without_range();
+    let lines = format!("/logs?{links}");
+    let head = chart::Head { id: "log-outcomes", title: "Requests", steps, lines: Some(&lines) };
+    Ok(chart::outcomes(&head, &chart::Outcomes { counts: &counts, lost: &lost, links: &[], small: true }))
+}
+
+/// Rows for the top of the list.
+pub(crate) struct NewRows {
+    pub(crate) html: String,
+    /// The newest one's cursor.
+    pub(crate) last: u64,
+    /// Whether there are more than are shown.
+    pub(crate) more: bool,
+}
+
+/// What came after a line, newest first; none if nothing did.
+pub(crate) async fn rows_after(
+    dashboard: &Dashboard,
+    visitor: Visitor,
+    form: &Form,
+    after: u64,
+    count: u32,
+) -> Result<Option<NewRows>, PageError> {
+    let account = visitor.account.id;
+    let frame = Frame::new(dashboard, visitor, "/logs", "Logs", form);
+    let (keys, names) = key_names(dashboard, account).await?;
+    let mut query = LogQuery::of(form, account, &keys, &frame.look.zone, frame.now);
+    query.filter.after = Some(after);
+    query.filter.until = None;
+    let found = dashboard.logs.read(&query.filter, None, count, SEARCH_BUDGET).await?;
+    let Some(last) = found.lines.first().map(|line| line.cursor) else { return Ok(None) };
+    let rows: Vec<Row> =
+        found.lines.into_iter().map(|stored| Row::Line(Box::new(line(&names, stored)))).collect();
+    let html = Rows { frame: &frame, rows: &rows, query: &query }.render()?;
+    Ok(Some(NewRows { html, last, more: found.more.is_some() }))
+}
+
+/// All lines of one request or task.
+pub(super) async fn show_line(State(dashboard): At, visitor: Visitor, Path(id): Path<String>) -> Answer {
+    let account = visitor.account.id;
+    let missing = || PageError::missing(format!("log line {id} in this account"));
+    let Some(request @ RequestMatch::Exact(_)) = RequestMatch::parse(&id) else { return Err(missing()) };
+    let (_, names) = key_names(&dashboard, account).await?;
+    let filter = LogFilter { account: Some(account), request: Some(request), ..LogFilter::default() };
+    let found = dashboard.logs.read(&filter, None, LINES, SEARCH_BUDGET * 10).await?;
+    let lines: Vec<Line> = found.lines.into_iter().map(|stored| line(&names, stored)).collect();
+    let Some(first) = lines.first() else { return Err(missing()) };
+    let path = format!("/v1/{}", first.line.route);
+    let is_call = first.line.route.starts_with("monitor/") && !first.is_task();
+    let body = r#"{"prompt":"YOUR QUESTION","country":"US"}"#;
+    let base = &dashboard.settings.public_url;
+    let snippets = if is_call {
+        crate::snippet::call(base, crate::snippet::KEY_PLACEHOLDER, &path, body)
+    } else {
+        Vec::new()
+    };
+    let keeps = visitor.account.keep_texts;
+    let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default());
+    page(&Detail { frame, lines, request: id, snippets, keeps })
+}
