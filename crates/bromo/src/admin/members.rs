@@ -55,7 +55,9 @@ pub(crate) enum LinkError {
 impl From<LinkError> for Fault {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Member(MemberError::Store(error)) | LinkError::SignIn(SignInError::Store(error)) => error.into(),
+            LinkError::Member(MemberError::Store(error)) | LinkError::SignIn(SignInError::Store(error)) => {
+                error.into()
+            }
             LinkError::Member(MemberError::BadEmail(error)) => {
                 Self::invalid(format!("the account has no member yet: name its owner by `email`; {error}"))
             }

@@ -21,7 +21,8 @@ use bromo_rules::webhook::Schedule;
 
 use super::section::Section;
 use super::{
-    ApiConfig, Config, DashboardConfig, EmbeddedConfig, EndpointConfig, Listen, LogsConfig, ProviderConfig, Telemetry,
+    ApiConfig, Config, DashboardConfig, EmbeddedConfig, EndpointConfig, Listen, LogsConfig, ProviderConfig,
+    Telemetry,
 };
 
 /// The configuration in `root`; where it is faulty, the faults are noted and defaults stand.
