@@ -1,5 +1,4 @@
-// What the pages cannot do as plain HTML: live updates, keys, copying, reading charts. Every page works without it.
-// A module: strict, deferred, its names its own.
+// Live updates, keys, copying, reading charts: every page works without this module.
 const root = document.documentElement;
 const one = (selector, inside = document) => inside.querySelector(selector);
 const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
@@ -10,20 +9,20 @@ const setCookie = (name, value) => (document.cookie = `${name}=${value}; path=/;
 const number = (n) => n.toLocaleString("en-US");
 root.classList.add("js");
 
-// Theme: system, light, dark in turn. The server reads the cookie, so the next page has it from the start.
+// Theme: system, light, dark in turn; the server reads the cookie.
 const themes = ["system", "light", "dark"];
 let theme = root.dataset.theme ?? "system";
 const showTheme = () => {
   if (theme === "system") delete root.dataset.theme;
   else root.dataset.theme = theme;
-  for (const button of all("[data-act=theme]")) button.textContent = theme;
+  for (const button of all("[data-theme-switch]")) button.textContent = theme;
 };
 const nextTheme = () => {
   setCookie("theme", (theme = themes[(themes.indexOf(theme) + 1) % 3]));
   showTheme();
 };
 
-// Copy the attribute's value, or the text beside the button. Plain HTTP has no clipboard: the text is selected then.
+// Copy. Plain HTTP has no clipboard: there the text is selected instead.
 const copy = async (text, button, shown) => {
   const label = button && (one("span", button) ?? button);
   let word = "copied";
@@ -47,14 +46,12 @@ const copyFrom = (button) => {
 };
 
 on("click", ({ target }) => {
+  const acts = { copy: copyFrom, themeSwitch: nextTheme, livePause: pause, keys: showKeys, more: () => letIn(true) };
   const button = target.closest("button");
-  if (!button) return;
-  const { copy, act } = button.dataset;
-  if (copy !== undefined) copyFrom(button);
-  ({ theme: nextTheme, pause, keys: showKeys, more: () => letIn(true) })[act]?.();
+  for (const name in button?.dataset) acts[name]?.(button);
 });
 
-// Live: one stream for each visible tab, resumed after the last id it saw. Painted at most twice a second.
+// Live: one stream for each visible tab, resumed after the last id it saw.
 const address = document.body.dataset.live;
 const rowsMax = 500;
 const paintMs = 500;
@@ -68,8 +65,8 @@ const show = (kind, text) => {
     place.textContent = text;
   }
 };
-// The server's clock, carried on from its last `state` event; the browser's own is never shown.
-const since = () => (clock ? ` since ${new Date(clock + performance.now()).toISOString().slice(11, 19)}` : "");
+// By the server's clock: its last `state` event, carried on.
+const since = () => clock ? ` since ${new Date(clock + performance.now()).toISOString().slice(11, 19)}` : "";
 const close = () => (stream = stream?.close());
 const open = () => {
   if (!address || stream || paused || document.hidden) return;
@@ -78,8 +75,7 @@ const open = () => {
   stream.onopen = () => show("on", "live", (lostAt = undefined));
   stream.onerror = () => {
     lostAt ??= since();
-    const ended = stream?.readyState === EventSource.CLOSED;
-    show("lost", ended ? `ended${lostAt}: reload` : `reconnecting${lostAt}`);
+    show("lost", stream.readyState === 2 ? `ended${lostAt}: reload` : `reconnecting${lostAt}`);
   };
   const take = (kind, act) => stream.addEventListener(kind, ({ data, lastEventId }) => {
     lastId = lastEventId || lastId;
@@ -90,12 +86,12 @@ const open = () => {
   take("rows", ({ html, more }) => {
     held = [...all("tr", parse(`<table>${html}`)), ...held].slice(0, rowsMax);
     const note = one("[data-tail-note]");
-    if (note) note.textContent = more ? `${number(more)} more lines are not shown: narrow the filter` : "";
+    if (note) note.textContent = more ? `${number(more)} more not shown: narrow the filter` : "";
   });
 };
 const pause = () => {
   paused = !paused;
-  for (const button of all("[data-act=pause]")) button.textContent = paused ? "go on" : "pause";
+  for (const button of all("[data-live-pause]")) button.textContent = paused ? "go on" : "pause";
   if (!paused) return open();
   close();
   show("paused", "paused");
@@ -121,7 +117,7 @@ const swap = () => {
     prepare(fresh.parentElement);
   }
 };
-// New rows come in while nobody reads: the list at its top, no row focused, selected or open, the pointer still.
+// Rows come in while nobody reads: list at its top, no row focused, selected or open, pointer still.
 const calm = (list) => {
   const selection = getSelection();
   return list.getBoundingClientRect().top > 0 && !list.closest(".scroll")?.scrollTop && !list.matches(":focus-within")
@@ -131,7 +127,7 @@ const calm = (list) => {
 const letIn = (asked) => {
   const list = one("tbody[data-tail]");
   if (!list) return;
-  let more = one("[data-act=more]");
+  let more = one("[data-more]");
   if (held.length && (asked || calm(list))) {
     for (const row of held) if (row.id) byId(row.id)?.remove();
     list.prepend(...held);
@@ -141,26 +137,23 @@ const letIn = (asked) => {
   }
   if (!held.length) return more?.remove();
   if (!more) {
-    more = parse('<button type="button" class="more" data-act="more"></button>').firstChild;
+    more = parse('<button type="button" class="more" data-more></button>').firstChild;
     list.closest("table").before(more);
   }
   more.textContent = `${held.length}${held.length < rowsMax ? "" : "+"} new lines`;
 };
 if (address) setInterval(() => paused || (swap(), letIn()), paintMs);
 
-// Charts: pointer, touch and arrow keys read the table below; Enter, or a drag over a range, opens its lines.
+// Charts: pointer, touch and arrow keys read the table below; Enter or a drag opens the lines.
 const figure = (plot) => plot.closest("figure");
-const steps = (plot) => one("[viewBox]", plot).viewBox.baseVal.width / 4;
+const steps = (plot) => one("[viewBox]", plot).viewBox.baseVal.width / 4; // Four units a step.
 const stepAt = (plot, { clientX }) => {
   const { left, width } = plot.getBoundingClientRect();
   return Math.max(0, Math.min(steps(plot) - 1, Math.floor(((clientX - left) / width) * steps(plot))));
 };
 const mark = (plot, shape, name, attributes) => {
-  let made = one(`.${name}`, plot);
-  if (!made) {
-    made = document.createElementNS("http://www.w3.org/2000/svg", shape);
-    plot.lastChild.append(made);
-  }
+  const made = one(`.${name}`, plot) ?? document.createElementNS("http://www.w3.org/2000/svg", shape);
+  plot.lastChild.append(made);
   for (const key in attributes) made.setAttribute(key, attributes[key]);
 };
 const percent = (plot, step) => `${(step / steps(plot)) * 100}%`;
@@ -183,9 +176,9 @@ const openLines = (plot, from, to) => {
   location.href = `${lines}${lines.includes("?") ? "&" : "?"}from=${moment(from)}&to=${moment(to)}`;
 };
 let drag;
-const plotOf = ({ target }) => target.closest?.(".plot");
+const plotOf = ({ target }) => target.closest(".plot");
 on("pointermove", (event) => {
-  if (event.target.closest?.("[data-tail]")) movedAt = performance.now();
+  if (event.target.closest("[data-tail]")) movedAt = performance.now();
   const plot = drag?.plot ?? plotOf(event);
   if (!plot) return;
   const at = stepAt(plot, event);
@@ -223,7 +216,7 @@ const plotKey = (plot, event) => {
   return true;
 };
 
-// Keys: never inside a field, never with a modifier, off with the cookie `keys=off`. The dialog is the page's.
+// Keys: never inside a field, never with a modifier, off with the cookie `keys=off`.
 const showKeys = () => one("dialog")?.showModal();
 const follow = (selector) => one(selector)?.click();
 const walk = (by) => {
@@ -256,14 +249,13 @@ on("keydown", (event) => {
   if (modified || event.altKey || event.isComposing || one("dialog[open]")) return;
   if (target.matches(".plot") && plotKey(target, event)) return;
   if (key !== "Escape" && (target.matches("input, select, textarea") || cookie("keys") === "off")) return;
-  const act = Object.hasOwn(keys, key) && keys[key];
   if (performance.now() < goUntil) follow(`.rail [data-go="${CSS.escape(key)}"]`), (goUntil = 0);
   else if (key === "g") goUntil = performance.now() + 1_500;
   else if (/^[1-5]$/.test(key)) follow(`[data-range="${key}"]`);
-  else if (act) act(), event.preventDefault();
+  else if (Object.hasOwn(keys, key)) keys[key](), event.preventDefault();
 });
 
-// Small things: counters in UTF-16 units, tabs that remember, toasts that leave, focus into and out of a drawer.
+// Counters in UTF-16 units, tabs that remember, toasts that leave, focus in and out of a drawer.
 const count = ({ id, value, dataset }) => {
   const place = byId(`${id}-count`);
   if (!place) return;
@@ -285,5 +277,5 @@ for (const toast of all(".toast")) setInterval(() => toast.matches(":hover, :foc
 showTheme();
 prepare(document);
 one("#drawer")?.focus();
-if (location.hash) one("a.go", byId(location.hash.slice(1)) ?? root.cloneNode())?.focus();
+byId(location.hash.slice(1))?.querySelector("a.go")?.focus();
 open();

@@ -95,7 +95,8 @@ pub fn outcomes(head: &Head<'_>, data: &Outcomes<'_>) -> Chart {
     plot.hatch_gaps(|step| merged.counts[step].is_some());
     draw_bars(&mut plot, &merged, scale, if data.small { 72.0 } else { 160.0 });
     if data.small {
-        plot.over.push_str(&bar_links(head));
+        let links = bar_links(head);
+        plot.marks.push_str(&format!(r#"<g class="hit">{links}</g>"#));
     }
 
     let mut columns: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.word()).collect();
@@ -191,13 +192,11 @@ fn bar_links(head: &Head<'_>) -> String {
     let mut html = String::new();
     for step in (0..steps.count).filter(|&step| steps.phase(step) != Phase::ToCome) {
         let address = range_address(lines, steps.start_ms(step), steps.start_ms(step + 1));
-        let (x, width) = (step as f64 / steps.count as f64 * 100.0, 100.0 / steps.count as f64);
         let _ = write!(
             html,
-            r#"<a tabindex="-1" href="{}"><rect class="hit" x="{}%" width="{}%" height="100%"/></a>"#,
+            r#"<a tabindex="-1" href="{}"><rect x="{}" width="{STEP_UNITS}" height="{HEIGHT_UNITS}"/></a>"#,
             escape(&address),
-            short(x),
-            short(width)
+            step as i32 * STEP_UNITS
         );
     }
     html

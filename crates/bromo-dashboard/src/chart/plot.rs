@@ -9,7 +9,7 @@ use super::path::{HEIGHT_UNITS, STEP_UNITS, rectangle, stairs, unit};
 use super::steps::{Phase, Steps};
 
 /// Text this near to an edge, in percent, is aligned to it instead of centred.
-const EDGE_PERCENT: f64 = 3.0;
+const EDGE_PERCENT: f64 = 2.0;
 
 /// How far below the axis the strokes of refusals lie.
 const TICK_UNITS_BELOW: i32 = 8;

@@ -2,7 +2,7 @@ use super::steps::TIME_LABELS_MAX;
 use super::*;
 
 const FROM_MS: i64 = 1_795_522_920_000; // 24 November 2026, 12:22 UTC.
-const CHART_BYTES_MAX: usize = 12_000;
+const CHART_BYTES_MAX: usize = 12 * 1024;
 
 /// Steps that all lie in the past.
 fn past(step_ms: i64, count: usize) -> Steps {
@@ -50,7 +50,6 @@ fn worst() -> Vec<Chart> {
         depth(&head(steps), &Depth { queued: &values }),
         credits(&head(steps), &Credits { used: &values, allocations: &limits }),
         outcomes_of(steps, &counts, &refused, false),
-        outcomes_of(steps, &counts, &refused, true),
         latency(
             &head(steps),
             &Latency {
@@ -130,6 +129,14 @@ fn four_hundred_points_stay_under_twelve_kilobytes() {
         let bytes = chart.to_string().len() - chart.table.len();
         assert!(bytes <= CHART_BYTES_MAX, "{bytes} bytes: {}…", &chart.drawing[..200]);
     }
+}
+
+#[test]
+fn a_histogram_whose_bars_are_links_costs_at_most_two_charts() {
+    let counts: Vec<_> = (0..STEPS_MAX).map(|step| Some([restless(step) as u64; 6])).collect();
+    let chart = outcomes_of(past(7_200_000, STEPS_MAX), &counts, &[], true);
+    assert!(chart.drawing.matches("<a ").count() > 60);
+    assert!(chart.drawing.len() <= 2 * CHART_BYTES_MAX, "{} bytes", chart.drawing.len());
 }
 
 #[test]
