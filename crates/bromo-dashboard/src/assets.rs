@@ -15,9 +15,10 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 3] = [
+const ASSETS: [Asset; 4] = [
     Asset { name: "style.css", kind: "text/css; charset=utf-8", text: include_str!("../assets/style.css") },
     Asset { name: "app.js", kind: "text/javascript; charset=utf-8", text: include_str!("../assets/app.js") },
+    Asset { name: "icon.svg", kind: "image/svg+xml", text: include_str!("../assets/icon.svg") },
     Asset { name: "icons.svg", kind: "image/svg+xml", text: include_str!("../assets/icons.svg") },
 ];
 

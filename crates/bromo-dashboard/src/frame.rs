@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bromo_rules::account::Account;
-use bromo_rules::member::{Act, Member, Role};
+use bromo_rules::member::{Act, Member};
 use bromo_rules::time::Timestamp;
 
 use crate::form::Form;
@@ -111,10 +111,6 @@ impl Frame {
     /// Whether this member may change plan and members.
     pub(crate) fn may_manage(&self) -> bool {
         self.member.role.may(Act::Manage)
-    }
-
-    pub(crate) fn is_owner(&self) -> bool {
-        self.member.role == Role::Owner
     }
 
     /// A `time` element in the chosen zone, milliseconds included.

@@ -35,6 +35,7 @@ use bromo_engine::Engine;
 use bromo_store::Logs;
 use tokio_util::sync::CancellationToken;
 
+pub use operator::{OperatorParts, operator};
 pub use pages::router;
 pub use play::{Asked, Play};
 pub use settings::{Settings, Upgrades};

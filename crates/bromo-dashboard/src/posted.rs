@@ -83,7 +83,11 @@ impl FromRequest<Dashboard> for Knock {
 }
 
 /// Reads a form and makes sure that a page of ours sent it.
-async fn read(headers: &HeaderMap, body: axum::body::Body, cookie: &str) -> Result<Form, PageError> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    cookie: &str,
+) -> Result<Form, PageError> {
     if !is_same_origin(headers) {
         return Err(PageError::NotOurs);
     }

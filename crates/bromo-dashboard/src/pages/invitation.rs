@@ -50,7 +50,7 @@ async fn joining(
 pub(super) async fn show(State(dashboard): At, Path(token): Path<String>, headers: HeaderMap) -> Answer {
     let form = FormCookie::of(&headers)?;
     let joining = joining(&dashboard, &headers, &form, &token).await?;
-    Ok(form.keep(&dashboard, page(&joining)?))
+    Ok(form.keep(dashboard.settings.is_secure(), page(&joining)?))
 }
 
 pub(super) async fn accept(

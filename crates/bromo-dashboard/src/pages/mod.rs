@@ -120,7 +120,7 @@ fn wants_html(headers: &HeaderMap) -> bool {
 }
 
 /// Gives every page its headers, and every error its page; a panic too.
-async fn finish(request: Request, next: Next) -> Response {
+pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let id = request.extensions().get::<RequestId>().copied();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -186,6 +186,8 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {
         Ok(Self(crate::form::Form::parse(parts.uri.query().unwrap_or_default().as_bytes())))
     }
 }
+
+pub(crate) use self::sign_in::FormCookie;
 
 /// The parts, as handlers take them.
 pub(crate) type At = State<Dashboard>;

@@ -22,6 +22,8 @@ use crate::visitor::Visitor;
 struct Row {
     plan: Plan,
     step: Step,
+    /// It stands next above the one in force.
+    is_next: bool,
     /// The balance after an upgrade, as a sum: the new allocation less what this cycle used of it, and grants.
     after: Credits,
 }
@@ -56,7 +58,6 @@ impl Row {
 struct Plans {
     frame: Frame,
     rows: Vec<Row>,
-    current: Option<Plan>,
     used: Credits,
     request: Option<PlanRequest>,
     contact: Option<String>,
@@ -111,9 +112,15 @@ fn rows(dashboard: &Dashboard, visitor: &Visitor) -> Vec<Row> {
             Step::Upgrade
         }
     };
+    let place_up = place.map_or(0, |place| place + 1);
     let row = |(index, plan): (usize, &&Plan)| {
         let more = (plan.credits - account.allocated).max(Credits::ZERO);
-        Row { step: step(index, plan), after: account.balance.total() + more, plan: (*plan).clone() }
+        Row {
+            is_next: index == place_up,
+            step: step(index, plan),
+            after: account.balance.total() + more,
+            plan: (*plan).clone(),
+        }
     };
     plans.iter().enumerate().map(row).collect()
 }
@@ -152,7 +159,7 @@ async fn plans(
             crate::text::counted(plan.slots.into(), "slot"),
         ));
     }
-    Ok(Plans { frame, rows, current, used, request, contact, meanwhile })
+    Ok(Plans { frame, rows, used, request, contact, meanwhile })
 }
 
 pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Query) -> Answer {

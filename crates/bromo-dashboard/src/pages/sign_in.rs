@@ -47,13 +47,13 @@ impl ByLink {
 }
 
 /// The cookie that forms before signing in are tied to: the one there is, or a new one for the response.
-pub(super) struct FormCookie {
+pub(crate) struct FormCookie {
     value: String,
     is_new: bool,
 }
 
 impl FormCookie {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, PageError> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, PageError> {
         if let Some(value) = cookie::read(headers, cookie::FORM).filter(|value| !value.is_empty()) {
             return Ok(Self { value: value.to_owned(), is_new: false });
         }
@@ -65,13 +65,13 @@ impl FormCookie {
         Ok(Self { value: URL_SAFE_NO_PAD.encode(random), is_new: true })
     }
 
-    pub(super) fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         form_token(&self.value)
     }
 
-    pub(super) fn keep(&self, dashboard: &Dashboard, mut response: Response) -> Response {
+    pub(crate) fn keep(&self, secure: bool, mut response: Response) -> Response {
         if self.is_new {
-            cookie::keep(&mut response, cookie::FORM, &self.value, dashboard.settings.is_secure(), None);
+            cookie::keep(&mut response, cookie::FORM, &self.value, secure, None);
         }
         response
     }
@@ -93,7 +93,7 @@ pub(super) async fn show(State(dashboard): At, headers: HeaderMap, Query(query):
         fault: None,
         sign_up: dashboard.settings.sign_up,
     };
-    Ok(form.keep(&dashboard, page(&sign_in)?))
+    Ok(form.keep(dashboard.settings.is_secure(), page(&sign_in)?))
 }
 
 pub(super) async fn enter(State(dashboard): At, Knock { form, headers }: Knock) -> Answer {
@@ -126,7 +126,10 @@ pub(super) fn signed_in(dashboard: &Dashboard, session: &Token, path: &str) -> A
 /// A link signs in by a button: what only looks at an address, a mail scanner for example, must not use it up.
 pub(super) async fn show_link(State(dashboard): At, headers: HeaderMap) -> Answer {
     let form = FormCookie::of(&headers)?;
-    Ok(form.keep(&dashboard, page(&ByLink { look: Look::of(&headers), token: form.token() })?))
+    Ok(form.keep(
+        dashboard.settings.is_secure(),
+        page(&ByLink { look: Look::of(&headers), token: form.token() })?,
+    ))
 }
 
 pub(super) async fn enter_by_link(

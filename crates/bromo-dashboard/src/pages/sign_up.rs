@@ -74,7 +74,7 @@ pub(super) async fn show(State(dashboard): At, headers: HeaderMap) -> Answer {
     let (name, email) = (String::new(), String::new());
     let sign_up =
         SignUp { look: Look::of(&headers), token: form.token(), name, email, faults: Faults::default() };
-    Ok(form.keep(&dashboard, page(&sign_up)?))
+    Ok(form.keep(dashboard.settings.is_secure(), page(&sign_up)?))
 }
 
 pub(super) async fn join(State(dashboard): At, Knock { form, headers }: Knock) -> Answer {

@@ -1,4 +1,4 @@
-//! The admin listener: health and metrics for machines, the admin API for operators with the token.
+//! The admin listener: health and metrics for machines, the admin API and pages for operators with the token.
 
 mod accounts;
 mod fault;
@@ -33,6 +33,8 @@ struct Admin {
 /// Every URL of the admin listener, once.
 pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> Router {
     let admin = Admin { engine, logs, token: token.into() };
+    let (engine, token) = (Arc::clone(&admin.engine), Arc::clone(&admin.token));
+    let pages = bromo_dashboard::operator(bromo_dashboard::OperatorParts { engine, token });
     let guarded = Router::new()
         .route("/admin/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/admin/v1/accounts/{account}", get(accounts::show))
@@ -57,6 +59,7 @@ pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> R
         .merge(guarded)
         .fallback(async |request: Request| Fault::no_route(request.uri().path()))
         .with_state(admin)
+        .merge(pages)
 }
 
 /// Takes as long for a wrong token as for a right one.
