@@ -86,7 +86,7 @@ const open = () => {
   take("rows", ({ html, more }) => {
     held = [...all("tr", parse(`<table>${html}`)), ...held].slice(0, rowsMax);
     const note = one("[data-tail-note]");
-    if (note) note.textContent = more ? `${number(more)} more not shown: narrow the filter` : "";
+    if (note) note.textContent = more ? "more came than are shown: narrow the filter" : "";
   });
 };
 const pause = () => {

@@ -98,7 +98,12 @@ fn open(dashboard: Dashboard, viewer: Option<Visitor>, view: View) -> Response {
     let signed_in_until = Instant::now() + SIGNED_IN;
     // A page may have been made a moment before: look at once.
     let live = Live { dashboard, visitor, watcher, view, slots: None, woken: true, signed_in_until };
-    let events = Sse::new(live.events()).keep_alive(KeepAlive::new().interval(BEAT));
+    // The browser tells the time since which it has lost the stream by our clock, in our zone.
+    let (now, zone) = (live.dashboard.engine.clock().now(), &live.visitor.look.zone);
+    let shown_ms = now.millis() + i64::from(zone.offset_minutes(now)) * 60_000;
+    let state = Event::default().event("state").data(serde_json::json!({ "now": shown_ms }).to_string());
+    let events = stream::once(async { Ok(state) }).chain(live.events());
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT));
     let mut response = events.into_response();
     let unbuffered = HeaderName::from_static("x-accel-buffering");
     response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));

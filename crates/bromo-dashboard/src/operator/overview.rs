@@ -9,7 +9,7 @@ use super::sign_in::Operator;
 use super::{Desk, In, Office};
 use crate::error::PageError;
 use crate::pages::{Answer, Query, page};
-use crate::text::counted;
+use crate::text::{counted, number};
 
 /// Requests for a plan that are shown.
 const REQUESTS_MAX: u32 = 50;
@@ -24,6 +24,12 @@ struct Line {
     answered: u64,
     failed: u64,
     turned_away: u64,
+}
+
+impl Line {
+    fn room_text(&self) -> String {
+        if self.room == usize::MAX { "no limit".to_owned() } else { number(self.room) }
+    }
 }
 
 /// A request for a plan.
