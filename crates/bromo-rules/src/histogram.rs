@@ -98,6 +98,10 @@ impl Histogram {
 
     fn count(&mut self, bucket: u8, count: u64) {
         self.n = self.n.saturating_add(count);
+        if self.counts.last().is_none_or(|(last, _)| *last < bucket) {
+            self.counts.push((bucket, count));
+            return;
+        }
         match self.counts.binary_search_by_key(&bucket, |(known, _)| *known) {
             Ok(place) => self.counts[place].1 = self.counts[place].1.saturating_add(count),
             Err(place) => self.counts.insert(place, (bucket, count)),
@@ -141,21 +145,29 @@ impl Histogram {
     }
 
     /// What [`Histogram::encode`] wrote, all of `bytes`; none if they are anything else.
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let mut read = Self { max_us: varint(&mut bytes)?, ..Self::default() };
-        let mut bucket = 0_u8;
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut histogram = Self::default();
+        histogram.merge_encoded(bytes)?;
+        Some(histogram)
+    }
+
+    /// Counts all that the histogram of these bytes counted; none if they are not one, and then it may have counted
+    /// some.
+    pub fn merge_encoded(&mut self, mut bytes: &[u8]) -> Option<()> {
+        let max_us = varint(&mut bytes)?;
+        let mut previous = None;
         while let Some((more, rest)) = bytes.split_first() {
             bytes = rest;
-            bucket = bucket.checked_add(*more)?;
+            let bucket = previous.map_or(Some(*more), |previous: u8| previous.checked_add(*more))?;
             let count = varint(&mut bytes)?;
-            let follows = *more > 0 || read.counts.is_empty();
-            if usize::from(bucket) >= BUCKETS || count == 0 || !follows {
+            if usize::from(bucket) >= BUCKETS || count == 0 || previous == Some(bucket) {
                 return None;
             }
-            read.n = read.n.checked_add(count)?;
-            read.counts.push((bucket, count));
+            previous = Some(bucket);
+            self.count(bucket, count);
         }
-        Some(read)
+        self.max_us = self.max_us.max(max_us);
+        Some(())
     }
 }
 

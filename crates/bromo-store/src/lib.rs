@@ -22,8 +22,8 @@ pub use error::StoreError;
 pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};
 pub use logs::{
-    KeyUse, Level, LogFilter, LogGap, LogPage, Logs, ROLLUPS_MAX, RequestMatch, RequestPrefix, Rollup,
-    StatusCount, StatusMatch, StoredLine,
+    KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, ROLLUPS_MAX, RequestMatch,
+    RequestPrefix, Rollup, StatusCount, StatusMatch, StoredLine,
 };
 pub use members::{Invitation, Members, PlanRequest, Session};
 pub use pages::Pages;

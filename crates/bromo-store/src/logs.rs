@@ -2,16 +2,18 @@
 
 mod filter;
 mod rollup;
+mod text;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bromo_rules::id::AccountId;
+use bromo_rules::id::{AccountId, RequestId};
 use bromo_rules::log::LogLine;
 use bromo_rules::time::Timestamp;
 
 pub use self::filter::{LogFilter, RequestMatch, RequestPrefix, StatusMatch};
 pub use self::rollup::{KeyUse, Level, ROLLUPS_MAX, Rollup, StatusCount};
+pub use self::text::{KeptText, LogKeep};
 use crate::error::StoreError;
 
 /// A line as it was read back; the texts are owned.
@@ -98,11 +100,28 @@ pub trait Logs: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn gaps(&self, from: Timestamp, until: Timestamp, count: u32) -> Result<Vec<LogGap>, StoreError>;
 
-    /// Deletes whole batches: those that ended before `before`, then the oldest until the log is no larger
-    /// than `bytes_max`; says how many lines went. A backend may have joined the batches of a few hours.
-    /// Gaps and rollups go with the lines around them; fine rollups go sooner, see [`Level::Fine`].
+    /// Keeps what was asked and answered; of one request the last.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; nothing was written.
+    async fn append_texts(&self, texts: Vec<KeptText>) -> Result<(), StoreError>;
+
+    /// What was asked and answered in a request of this account, if it was kept and is still there.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn trim(&self, before: Timestamp, bytes_max: u64) -> Result<u64, StoreError>;
+    async fn lookup_text(
+        &self,
+        account: AccountId,
+        request: RequestId,
+    ) -> Result<Option<KeptText>, StoreError>;
+
+    /// Deletes whole batches: those that ended before `keep.from`, then the oldest until the log is no larger than
+    /// `keep.bytes_max`; says how many lines went. A backend may have joined the batches of a few hours.
+    /// Gaps and rollups go with the lines around them; fine rollups go sooner, see [`Level::Fine`]. Kept texts go by
+    /// their own age and size.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn trim(&self, keep: &LogKeep) -> Result<u64, StoreError>;
 }

@@ -204,14 +204,18 @@ fn background_thread(
     stop: &CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let admin = admin::router(Arc::clone(engine), Arc::clone(&logs), token);
-    let (engine, stop, keep, bytes_max) =
-        (Arc::clone(engine), stop.clone(), config.logs.keep, config.logs.bytes_max);
+    let (engine, stop) = (Arc::clone(engine), stop.clone());
+    let keep = bromo_engine::log::Keep {
+        age_max: config.logs.keep,
+        bytes_max: config.logs.bytes_max,
+        text_bytes_max: config.logs.bytes_max,
+    };
     let work = move || {
         runtime.block_on(async {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
             let clock = engine.shared_clock();
             tokio::spawn(bromo_engine::expire::run(Arc::clone(&engine), stop.clone()));
-            tokio::spawn(bromo_engine::log::trim(Arc::clone(&logs), clock, keep, bytes_max, stop.clone()));
+            tokio::spawn(bromo_engine::log::trim(Arc::clone(&logs), clock, keep, stop.clone()));
             let writer = tokio::spawn(Arc::clone(engine.log()).write(logs, stop.clone()));
             let served = axum::serve(listener, admin).with_graceful_shutdown({
                 let stop = stop.clone();

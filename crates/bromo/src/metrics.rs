@@ -72,6 +72,11 @@ impl Collector for Now {
             ("task_claims_lost", "Ends refused because another has the task", later.lost.get()),
             ("log_lines_written", "Log lines written", engine.log().written.get()),
             ("log_lines_lost", "Log lines lost", engine.log().lost.get()),
+            (
+                "log_texts_lost",
+                "Questions and answers lost that were to be kept",
+                engine.log().texts_lost.get(),
+            ),
         ] {
             let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(descriptor)?;

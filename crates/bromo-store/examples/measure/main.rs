@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod ceiling;
+mod charts;
 mod gauge;
 mod ledger;
 mod logs;
@@ -24,7 +25,7 @@ use bromo_store::{Accounts, SqliteStore, StoreError, Tasks, open_sqlite};
 const SPELL: Duration = Duration::from_secs(5);
 const ACCOUNTS: u64 = 50;
 /// What runs if nothing is named.
-const PARTS: [&str; 7] = ["ceiling", "ledger", "submit", "batch", "drain", "both", "logs"];
+const PARTS: [&str; 8] = ["ceiling", "ledger", "submit", "batch", "drain", "both", "logs", "charts"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StoreError> {
@@ -41,6 +42,7 @@ async fn main() -> Result<(), StoreError> {
         match part.as_str() {
             "ceiling" => ceiling::measure(&folder)?,
             "logs" => logs::measure(&folder).await?,
+            "charts" => charts::measure(&folder).await?,
             part => {
                 let store = open(&folder).await?;
                 match part {

@@ -10,7 +10,7 @@ use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
 
 use super::{NOW, Outcome};
-use crate::{LogFilter, LogGap, LogPage, Logs, RequestMatch, StatusMatch, StoreError, StoredLine};
+use crate::{LogFilter, LogGap, LogKeep, LogPage, Logs, RequestMatch, StatusMatch, StoreError, StoredLine};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// No limit of size for a trim.
@@ -38,6 +38,11 @@ pub fn line(number: u32) -> LogLine {
         charged: Credits::new(if refused { 0 } else { 7 }),
         attempts: u8::from(!refused),
     }
+}
+
+/// What to keep of lines; all texts but those older.
+pub fn keep(from: Timestamp, bytes_max: u64) -> LogKeep {
+    LogKeep { from, bytes_max, text_bytes_max: ANY_SIZE }
 }
 
 fn lines(numbers: impl Iterator<Item = u32>) -> Vec<LogLine> {
@@ -354,8 +359,8 @@ pub async fn lines_too_old_are_trimmed(logs: &dyn Logs) -> Outcome {
     logs.append(Vec::new(), Some(old)).await?;
     let later = LogLine { at: NOW.plus(DAY), request: RequestId::new(NOW.plus(DAY), [1; 10]), ..line(0) };
     logs.append(vec![later.clone()], Some(young)).await?;
-    assert_eq!(logs.trim(NOW, ANY_SIZE).await?, 0);
-    assert_eq!(logs.trim(NOW.plus(DAY), ANY_SIZE).await?, 100);
+    assert_eq!(logs.trim(&keep(NOW, ANY_SIZE)).await?, 0);
+    assert_eq!(logs.trim(&keep(NOW.plus(DAY), ANY_SIZE)).await?, 100);
     let left = read(logs, &LogFilter::default(), None, 10).await?;
     assert_eq!(left.into_iter().map(|stored| stored.line).collect::<Vec<_>>(), [later]);
     assert_eq!(logs.gaps(NOW, NOW.plus(DAY * 3), 10).await?, [young]);
@@ -367,12 +372,12 @@ pub async fn a_log_too_large_is_trimmed_from_the_old_end(logs: &dyn Logs) -> Out
     for batch in 0..20 {
         append(logs, batch * 5000..(batch + 1) * 5000).await?;
     }
-    let trimmed = logs.trim(Timestamp::from_millis(0), 800_000).await?;
+    let trimmed = logs.trim(&keep(Timestamp::from_millis(0), 800_000)).await?;
     assert!(trimmed > 0 && trimmed < 100_000, "{trimmed}");
     let trimmed = u32::try_from(trimmed).unwrap_or(u32::MAX);
     assert_lines(read_all(logs, &LogFilter::default(), 10_000).await?, (trimmed..100_000).rev());
-    assert_eq!(logs.trim(Timestamp::from_millis(0), 800_000).await?, 0);
-    assert_eq!(logs.trim(Timestamp::from_millis(0), 0).await?, u64::from(100_000 - trimmed));
+    assert_eq!(logs.trim(&keep(Timestamp::from_millis(0), 800_000)).await?, 0);
+    assert_eq!(logs.trim(&keep(Timestamp::from_millis(0), 0)).await?, u64::from(100_000 - trimmed));
     assert_eq!(read(logs, &LogFilter::default(), None, 10).await?, []);
     Ok(())
 }
@@ -381,7 +386,7 @@ pub async fn a_log_too_large_is_trimmed_from_the_old_end(logs: &dyn Logs) -> Out
 pub async fn a_cursor_is_never_given_twice(logs: &dyn Logs) -> Outcome {
     append(logs, 0..10).await?;
     let newest = read(logs, &LogFilter::default(), None, 1).await?[0].cursor;
-    logs.trim(NOW.plus(DAY), 0).await?;
+    logs.trim(&keep(NOW.plus(DAY), 0)).await?;
     append(logs, 10..11).await?;
     let found = read(logs, &LogFilter::default(), None, 10).await?;
     assert!(found.len() == 1 && found[0].cursor > newest);

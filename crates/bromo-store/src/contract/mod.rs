@@ -13,6 +13,7 @@ pub mod pages;
 pub mod queue;
 pub mod rollups;
 pub mod tasks;
+pub mod texts;
 
 use bromo_rules::account::{Account, Entry, Key};
 use bromo_rules::credit::{Credits, Price};
@@ -329,6 +330,12 @@ macro_rules! logs_contract {
             rollups_of_deleted_lines_go_with_them,
             each_line_counts_once_however_many_came,
             the_last_use_of_a_key_outlives_its_lines,
+        }
+        $crate::contract_tests! { $with_logs, texts:
+            a_text_reads_back_as_it_was_and_to_its_account_alone,
+            a_text_kept_again_is_the_newer_one,
+            texts_too_old_are_deleted,
+            texts_too_large_are_deleted_from_the_old_end_and_lines_stay,
         }
     };
 }

@@ -11,7 +11,7 @@ use bromo_rules::problem::Problem;
 use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
 
-use super::logs::line;
+use super::logs::{keep, line};
 use super::{NOW, Outcome};
 use crate::{KeyUse, Level, Logs, Rollup, StatusCount, StoreError};
 
@@ -184,9 +184,9 @@ pub async fn rollups_of_deleted_lines_go_with_them(logs: &dyn Logs) -> Outcome {
         Ok(found.iter().map(|rollup| (begins(rollup), lines(rollup))).collect())
     };
     assert_eq!(counted().await?, [(0, 100), (86_400, 1)]);
-    logs.trim(START.plus(DAY), u64::MAX).await?;
+    logs.trim(&keep(START.plus(DAY), u64::MAX)).await?;
     assert_eq!(counted().await?, [(86_400, 1)]);
-    logs.trim(START, 0).await?;
+    logs.trim(&keep(START, 0)).await?;
     assert_eq!(counted().await?, []);
     Ok(())
 }
@@ -221,7 +221,7 @@ pub async fn the_last_use_of_a_key_outlives_its_lines(logs: &dyn Logs) -> Outcom
         .map(|(key, after)| KeyUse { key: KeyId::from_random(key), last_at: START.plus(SECOND * after) });
     let account = AccountId::from_random(1);
     assert_eq!(logs.key_uses(account).await?, expected);
-    logs.trim(NOW.plus(DAY), 0).await?;
+    logs.trim(&keep(NOW.plus(DAY), 0)).await?;
     assert_eq!(logs.key_uses(account).await?, expected);
     logs.append(vec![uses(9, 1)], None).await?;
     let last = KeyUse { last_at: START.plus(SECOND * 9), ..expected[0] };

@@ -26,6 +26,7 @@ pub(super) const LOGS: &[Migration] = &[
         name: "rollups",
         sql: include_str!("../../migrations/sqlite-logs/0002_rollups.sql"),
     },
+    Migration { number: 3, name: "texts", sql: include_str!("../../migrations/sqlite-logs/0003_texts.sql") },
 ];
 
 /// Applies what is missing, each step in its own transaction.

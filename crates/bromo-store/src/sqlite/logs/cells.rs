@@ -16,6 +16,7 @@ use bromo_rules::id::KeyId;
 use bromo_rules::outcome::Outcome;
 use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::bytes::{Garbage, Reader, put_section, put_signed, put_varint};
 use super::intern::{OTHER, intern};
@@ -24,17 +25,22 @@ use crate::logs::{Level, Rollup, StatusCount};
 
 /// The first byte of every row of this format.
 const VERSION: u8 = 1;
-/// Routes and keys of one step told apart at most; what is beyond is counted as route [`OTHER`] with key 0.
+/// Routes and keys of one step told apart at most; what is beyond is counted as [`BEYOND`].
 const CELLS_MAX: usize = 1024;
+/// The name of what is beyond.
+const BEYOND: Name = (OTHER, 0);
 /// A call is thought to have held its slot no longer than this: longer than any deadline that makes sense.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(3600);
 
-/// What a step counted.
+/// A route and a key.
+type Name = (&'static str, i64);
+
+/// What a step counted, by route and key, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Cells(BTreeMap<(&'static str, i64), Cell>);
+pub(super) struct Cells(Vec<(Name, Cell)>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Cell {
+pub(super) struct Cell {
     outcomes: Vec<StatusCount>,
     charged: i64,
     took: Histogram,
@@ -54,22 +60,16 @@ impl Cells {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn cell(&mut self, route: &'static str, key: i64) -> &mut Cell {
-        let fits = self.0.len() < CELLS_MAX || self.0.contains_key(&(route, key));
-        self.0.entry(if fits { (route, key) } else { (OTHER, 0) }).or_default()
-    }
-
     pub(super) fn merge(&mut self, other: Self) {
-        if self.0.is_empty() {
-            *self = other;
+        if self.0.is_empty() && other.0.len() <= CELLS_MAX {
+            self.0 = other.0;
             return;
         }
-        for ((route, key), cell) in other.0 {
-            self.cell(route, key).merge(cell);
+        let mut next = 0;
+        for (name, cell) in other.0 {
+            let place = self.place(name, next);
+            next = place + 1;
+            self.0[place].1.merge(cell);
         }
     }
 
@@ -120,17 +120,42 @@ impl Cells {
     }
 
     pub(super) fn decode(data: &[u8]) -> Result<Self, Garbage> {
+        let mut cells = Self::default();
+        cells.merge_encoded(data)?;
+        Ok(cells)
+    }
+
+    /// Adds the counts of a row as it stands; after an error it may have added some.
+    pub(super) fn merge_encoded(&mut self, data: &[u8]) -> Result<(), Garbage> {
         let mut reader = Reader::new(data);
         if reader.byte()? != VERSION {
             return Err(Garbage);
         }
-        let mut cells = Self::default();
+        let (mut routes, mut codes) = (Known::default(), Known::default());
+        // Rows have their cells in the order of ours, and mostly the same ones.
+        let mut next = 0;
         while !reader.rest().is_empty() {
-            let route = intern(reader.text()?);
-            let key = reader.signed()?;
-            cells.cell(route, key).merge(Cell::decode(&mut reader)?);
+            let name = (routes.intern(reader.text()?), reader.signed()?);
+            let place = self.place(name, next);
+            next = place + 1;
+            self.0[place].1.merge_encoded(&mut reader, &mut codes)?;
         }
-        Ok(cells)
+        Ok(())
+    }
+
+    /// Where the cell of this name is, made if it is new; `hint` is where it is likely to be.
+    fn place(&mut self, name: Name, hint: usize) -> usize {
+        if self.0.get(hint).is_some_and(|(known, _)| *known == name) {
+            return hint;
+        }
+        match self.0.binary_search_by_key(&name, |(name, _)| *name) {
+            Ok(place) => place,
+            Err(place) if self.0.len() < CELLS_MAX || name == BEYOND => {
+                self.0.insert(place, (name, Cell::default()));
+                place
+            }
+            Err(_) => self.place(BEYOND, hint),
+        }
     }
 }
 
@@ -178,29 +203,44 @@ impl Cell {
         self.busy_us = self.busy_us.saturating_add(other.busy_us);
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Garbage> {
-        let charged = reader.signed()?;
+    /// Adds the counts of a cell as a row has it.
+    fn merge_encoded(&mut self, reader: &mut Reader<'_>, codes: &mut Known) -> Result<(), Garbage> {
+        self.charged = self.charged.saturating_add(reader.signed()?);
         let small = |number: u64| u32::try_from(number).map_err(|_| Garbage);
-        let slots = match reader.varint()? {
-            0 => None,
-            more => Some(Slots {
+        match reader.varint()? {
+            0 => {}
+            more => self.note_slots(Slots {
                 peak: small(more - 1)?,
                 last: SlotStanding { limit: small(reader.varint()?)?, current: small(reader.varint()?)? },
                 last_at: reader.signed()?,
             }),
-        };
-        let busy_us = reader.varint()?;
-        let mut cell = Self { charged, slots, busy_us, ..Self::default() };
+        }
+        self.busy_us = self.busy_us.saturating_add(reader.varint()?);
         for _ in 0..reader.varint()? {
             let status = u16::try_from(reader.varint()?).map_err(|_| Garbage)?;
-            let code = intern(reader.text()?);
-            cell.count_outcome(StatusCount { status, code, lines: reader.varint()? });
+            let code = codes.intern(reader.text()?);
+            self.count_outcome(StatusCount { status, code, lines: reader.varint()? });
         }
-        let took = reader.section()?;
-        if !took.is_empty() {
-            cell.took = Histogram::decode(took).ok_or(Garbage)?;
+        match reader.section()? {
+            [] => Ok(()),
+            took => self.took.merge_encoded(took).ok_or(Garbage),
         }
-        Ok(cell)
+    }
+}
+
+/// The text that was interned last: most are like the one before.
+#[derive(Debug, Default)]
+struct Known(&'static str);
+
+impl Known {
+    fn intern(&mut self, text: &str) -> &'static str {
+        if text.is_empty() {
+            return "";
+        }
+        if self.0 != text {
+            self.0 = intern(text);
+        }
+        self.0
     }
 }
 
@@ -215,75 +255,125 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) const fn all(level: Level) -> Self {
-        Self { level, from: i64::MIN, until: i64::MAX }
-    }
+    /// All of the finest level.
+    pub(super) const FINE: Self = Self { level: Level::Fine, from: i64::MIN, until: i64::MAX };
+    /// None at all.
+    pub(super) const NONE: Self = Self { level: Level::Coarse, from: 0, until: 0 };
 
     pub(super) const fn has(&self, start: i64) -> bool {
         self.from <= start && start < self.until
     }
 }
 
-/// Steps of one account by level and beginning.
-pub(super) type Steps = BTreeMap<(Level, i64), Cells>;
+/// Steps of one account and level by their beginning.
+pub(super) type Steps = BTreeMap<i64, Cells>;
 
-/// Counts lines into the steps of `spans`.
+/// Counts lines of one account into steps.
 #[derive(Debug)]
-pub(super) struct Counter<'a> {
-    spans: &'a [Span],
-    pub(super) steps: Steps,
-    /// The last use of each key.
-    pub(super) key_uses: BTreeMap<i64, i64>,
-    // Most lines are like the one before.
-    route: &'static str,
-    code: &'static str,
+pub(super) struct Counter {
+    span: Span,
+    /// Routes and keys as they came, and the last use of each.
+    names: Vec<(Name, i64)>,
+    places: HashMap<Name, usize>,
+    place: usize,
+    /// By the beginning of the step and the name's place.
+    cells: HashMap<(i64, usize), Cell>,
+    route: Known,
+    code: Known,
 }
 
-impl<'a> Counter<'a> {
-    pub(super) fn new(spans: &'a [Span]) -> Self {
-        Self { spans, steps: Steps::new(), key_uses: BTreeMap::new(), route: "", code: "" }
+impl Counter {
+    pub(super) fn new(span: Span) -> Self {
+        Self {
+            span,
+            names: Vec::new(),
+            places: HashMap::new(),
+            place: 0,
+            cells: HashMap::new(),
+            route: Known::default(),
+            code: Known::default(),
+        }
     }
 
     pub(super) fn count(&mut self, line: &Line<'_>) {
-        let last_at = self.key_uses.entry(line.key).or_insert(line.at);
-        *last_at = line.at.max(*last_at);
-        if self.route != line.outcome.route {
-            self.route = intern(line.outcome.route);
+        let place = self.place(line);
+        let step = millis(self.span.level.step());
+        let start = beginning(line.at, step);
+        if self.span.has(start) {
+            let code = self.code.intern(line.outcome.code);
+            self.cells.entry((start, place)).or_default().count(line, code);
         }
-        if self.code != line.outcome.code {
-            self.code = intern(line.outcome.code);
-        }
-        for span in self.spans {
-            let start = beginning(line.at, millis(span.level.step()));
-            if span.has(start) {
-                let cells = self.steps.entry((span.level, start)).or_default();
-                cells.cell(self.route, line.key).count(line, self.code);
-            }
-            if held_a_slot(line) {
-                self.spread(line, span);
-            }
+        if held_a_slot(line) {
+            self.spread(line, place, (start, step));
         }
     }
 
+    /// The place of the line's route and key.
+    fn place(&mut self, line: &Line<'_>) -> usize {
+        let name = (self.route.intern(line.outcome.route), line.key);
+        if self.names.get(self.place).is_none_or(|(known, _)| *known != name) {
+            let next = self.names.len();
+            self.place = *self.places.entry(name).or_insert(next);
+            if self.place == next {
+                self.names.push((name, line.at));
+            }
+        }
+        let last_at = &mut self.names[self.place].1;
+        *last_at = line.at.max(*last_at);
+        self.place
+    }
+
     /// Adds the line's slot time to every step that it covers.
-    fn spread(&mut self, line: &Line<'_>, span: &Span) {
-        let step = millis(span.level.step());
+    fn spread(&mut self, line: &Line<'_>, place: usize, (first, step): (i64, i64)) {
         let took = i64::try_from(line.took_us.min(micros(BUSY_MAX))).unwrap_or(i64::MAX);
-        let (Some(from), Some(step_us)) = (line.at.checked_mul(1000), step.checked_mul(1000)) else { return };
+        let Some(from) = line.at.checked_mul(1000) else { return };
         let until = from.saturating_add(took);
-        let mut start = beginning(line.at, step);
+        let mut start = first;
         while let Some(start_us) = start.checked_mul(1000)
             && start_us < until
         {
-            let inside = until.min(start_us.saturating_add(step_us)) - from.max(start_us);
-            if span.has(start) {
-                let cells = self.steps.entry((span.level, start)).or_default();
-                let busy = &mut cells.cell(self.route, line.key).busy_us;
-                *busy = busy.saturating_add(inside.unsigned_abs());
+            let inside = until.min(start_us.saturating_add(step * 1000)) - from.max(start_us);
+            if self.span.has(start) {
+                let cell = self.cells.entry((start, place)).or_default();
+                cell.busy_us = cell.busy_us.saturating_add(inside.unsigned_abs());
             }
             start = start.saturating_add(step);
         }
     }
+
+    /// The steps that were counted.
+    pub(super) fn steps(&mut self) -> Steps {
+        let mut steps = Steps::new();
+        for ((start, place), cell) in self.cells.drain() {
+            steps.entry(start).or_default().0.push((self.names[place].0, cell));
+        }
+        for cells in steps.values_mut() {
+            let mut all = Cells(std::mem::take(&mut cells.0));
+            all.0.sort_unstable_by_key(|(name, _)| *name);
+            cells.merge(all);
+        }
+        steps
+    }
+
+    /// The last use of each key.
+    pub(super) fn key_uses(&self) -> BTreeMap<i64, i64> {
+        let mut uses = BTreeMap::new();
+        for ((_, key), at) in &self.names {
+            let last_at = uses.entry(*key).or_insert(*at);
+            *last_at = (*at).max(*last_at);
+        }
+        uses
+    }
+}
+
+/// Coarse steps made of fine ones.
+pub(super) fn coarse(fine: &Steps) -> Steps {
+    let mut steps = Steps::new();
+    for (start, cells) in fine {
+        let start = beginning(*start, millis(Level::Coarse.step()));
+        steps.entry(start).or_default().merge(cells.clone());
+    }
+    steps
 }
 
 /// Whether it was admitted and called a provider; what was refused, or asked for the rate alone, held no slot.

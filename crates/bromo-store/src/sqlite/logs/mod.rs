@@ -19,6 +19,7 @@ mod roll;
 mod rollups;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod trim;
 
 use std::fmt;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bromo_rules::id::AccountId;
+use bromo_rules::id::{AccountId, RequestId};
 use bromo_rules::log::LogLine;
 use bromo_rules::time::Timestamp;
 
@@ -39,7 +40,7 @@ use super::rows::count;
 use super::writer::Writer;
 use super::{connection, folder, migrations};
 use crate::error::StoreError;
-use crate::logs::{KeyUse, Level, LogFilter, LogGap, LogPage, Logs, Rollup};
+use crate::logs::{KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, Rollup};
 
 /// Name of the log in its folder.
 const LOGS_FILE: &str = "logs.db";
@@ -131,10 +132,23 @@ impl Logs for SqliteLogs {
             .await
     }
 
-    async fn trim(&self, before: Timestamp, bytes_max: u64) -> Result<u64, StoreError> {
+    async fn append_texts(&self, texts: Vec<KeptText>) -> Result<(), StoreError> {
+        self.writer.run(move |connection| texts::append(connection, &texts)).await
+    }
+
+    async fn lookup_text(
+        &self,
+        account: AccountId,
+        request: RequestId,
+    ) -> Result<Option<KeptText>, StoreError> {
+        self.readers.run(move |connection| texts::lookup(connection, account, request)).await
+    }
+
+    async fn trim(&self, keep: &LogKeep) -> Result<u64, StoreError> {
+        let keep = *keep;
         let mut lines = 0;
         loop {
-            let step = self.writer.run(move |connection| trim::step(connection, before, bytes_max)).await?;
+            let step = self.writer.run(move |connection| trim::step(connection, &keep)).await?;
             lines += step.lines;
             if !step.more {
                 return Ok(lines);

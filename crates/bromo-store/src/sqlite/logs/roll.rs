@@ -8,14 +8,14 @@ use bromo_rules::id::AccountId;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::bytes::Garbage;
-use super::cells::{Cells, Counter, Span};
+use super::cells::{Cells, Counter, Span, Steps, coarse};
 use super::decode::{Block, Columns};
 use crate::error::StoreError;
 use crate::logs::Level;
 use crate::sqlite::rows::column;
 
 /// Lines that wait to be counted, and one batch more.
-const BEHIND_MAX: u64 = 65_536;
+const BEHIND_MAX: u64 = 131_072;
 
 /// Counts what waits, if it is much. `last_seq` is that of the last line there is.
 pub(super) fn roll_if_due(connection: &Connection, last_seq: u64) -> Result<(), StoreError> {
@@ -40,10 +40,9 @@ pub(super) fn roll(connection: &Connection) -> Result<(), StoreError> {
     let blocks = statement
         .query_map([rolled], |row| Ok((AccountId::from_i64(row.get(0)?), row.get::<_, i64>(1)?)))?
         .collect::<Result<Vec<_>, _>>()?;
-    let spans = Level::ALL.map(Span::all);
     for of_account in blocks.chunk_by(|a, b| a.0 == b.0) {
         let account = of_account[0].0;
-        let mut counter = Counter::new(&spans);
+        let mut counter = Counter::new(Span::FINE);
         for (_, last_seq) in of_account {
             let counted = count_block(connection, *last_seq, rolled, &mut counter)?;
             if counted.is_err() {
@@ -60,7 +59,7 @@ pub(super) fn roll(connection: &Connection) -> Result<(), StoreError> {
 pub(super) fn behind(
     connection: &Connection,
     account: AccountId,
-    counter: &mut Counter<'_>,
+    counter: &mut Counter,
 ) -> Result<(), StoreError> {
     let rolled = rolled(connection)?;
     let mut statement = connection.prepare_cached(
@@ -78,7 +77,7 @@ fn count_block(
     connection: &Connection,
     last_seq: i64,
     rolled: i64,
-    counter: &mut Counter<'_>,
+    counter: &mut Counter,
 ) -> Result<Result<(), Garbage>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT data FROM blocks WHERE last_seq = ?1")?;
     let mut rows = statement.query([last_seq])?;
@@ -87,7 +86,7 @@ fn count_block(
     Ok(count_lines(data, rolled, counter))
 }
 
-fn count_lines(data: &[u8], rolled: i64, counter: &mut Counter<'_>) -> Result<(), Garbage> {
+fn count_lines(data: &[u8], rolled: i64, counter: &mut Counter) -> Result<(), Garbage> {
     let block = Block::unpack(data)?;
     let columns = Columns::read(&block)?;
     for line in columns.lines() {
@@ -99,16 +98,34 @@ fn count_lines(data: &[u8], rolled: i64, counter: &mut Counter<'_>) -> Result<()
     Ok(())
 }
 
-fn write(connection: &Connection, account: AccountId, counter: Counter<'_>) -> Result<(), StoreError> {
-    let account = account.to_i64();
+fn write(connection: &Connection, account: AccountId, mut counter: Counter) -> Result<(), StoreError> {
+    let fine = counter.steps();
+    write_steps(connection, account, Level::Coarse, coarse(&fine))?;
+    write_steps(connection, account, Level::Fine, fine)?;
+    let mut use_key = connection.prepare_cached(
+        "INSERT INTO key_uses (account, key, last_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET last_at = max(last_at, excluded.last_at)",
+    )?;
+    for (key, last_at) in counter.key_uses() {
+        use_key.execute((account.to_i64(), key, last_at))?;
+    }
+    Ok(())
+}
+
+fn write_steps(
+    connection: &Connection,
+    account: AccountId,
+    level: Level,
+    steps: Steps,
+) -> Result<(), StoreError> {
     let mut select = connection
         .prepare_cached("SELECT data FROM rollups WHERE level = ?1 AND start = ?2 AND account = ?3")?;
-    let mut insert = connection.prepare_cached(
+    let mut write = connection.prepare_cached(
         "INSERT INTO rollups (level, start, account, data) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET data = excluded.data",
     )?;
-    for ((level, start), counted) in counter.steps {
-        let step = (number(level), start, account);
+    for (start, counted) in steps {
+        let step = (number(level), start, account.to_i64());
         let known = select
             .query_row(step, |row| Ok(row.get_ref(0)?.as_blob().map_err(|_| Garbage).and_then(Cells::decode)))
             .optional()?;
@@ -119,18 +136,11 @@ fn write(connection: &Connection, account: AccountId, counter: Counter<'_>) -> R
                 cells
             }
             Some(Err(Garbage)) => {
-                tracing::error!(account, start, "counts of a step cannot be read and begin anew");
+                tracing::error!(%account, start, "counts of a step cannot be read and begin anew");
                 counted
             }
         };
-        insert.execute((step.0, step.1, step.2, cells.encode()))?;
-    }
-    let mut use_key = connection.prepare_cached(
-        "INSERT INTO key_uses (account, key, last_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET last_at = max(last_at, excluded.last_at)",
-    )?;
-    for (key, last_at) in counter.key_uses {
-        use_key.execute((account, key, last_at))?;
+        write.execute((step.0, step.1, step.2, cells.encode()))?;
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::time::Timestamp;
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection};
 
 use super::bytes::Garbage;
-use super::cells::{Cells, Counter, Span, beginning, millis};
+use super::cells::{Cells, Counter, Span, Steps, beginning, millis};
 use super::roll::{behind, number};
 use crate::error::StoreError;
 use crate::logs::{KeyUse, Level, ROLLUPS_MAX, Rollup};
@@ -29,21 +29,19 @@ pub(super) fn rollups(
     let width = (millis(step) / level_step).max(1).saturating_mul(level_step);
     // One snapshot: lines counted between two statements would be missing, or count twice.
     let snapshot = connection.unchecked_transaction()?;
-    let spans = [span];
-    let mut counter = Counter::new(&spans);
+    let mut counter = Counter::new(span);
     behind(&snapshot, account, &mut counter)?;
-    let mut waiting = counter.steps;
+    let mut waiting = counter.steps();
     let mut stored = Stored::new(&snapshot, account, level)?;
     let mut wide = Wide { from: span.from, width, steps: BTreeMap::new(), rows: 0 };
     for start in starts(&snapshot, &span, &waiting)? {
         if wide.is_full_before(start) {
             break;
         }
-        let mut cells = stored.step(start)?.unwrap_or_default();
-        if let Some(more) = waiting.remove(&(level, start)) {
-            cells.merge(more);
+        stored.read(start, |row| wide.step(start).merge_encoded(row))?;
+        if let Some(cells) = waiting.remove(&start) {
+            wide.step(start).merge(cells);
         }
-        wide.add(start, cells);
     }
     Ok(wide.finish())
 }
@@ -52,7 +50,7 @@ pub(super) fn rollups(
 fn starts(
     connection: &Connection,
     span: &Span,
-    waiting: &super::cells::Steps,
+    waiting: &Steps,
 ) -> Result<impl Iterator<Item = i64> + use<>, StoreError> {
     let step = millis(span.level.step());
     let end = |sql: &str| -> Result<Option<i64>, StoreError> {
@@ -61,8 +59,8 @@ fn starts(
     let ends = [
         end("SELECT min(start) FROM rollups WHERE level = ?1")?,
         end("SELECT max(start) FROM rollups WHERE level = ?1")?,
-        waiting.first_key_value().map(|((_, start), _)| *start),
-        waiting.last_key_value().map(|((_, start), _)| *start),
+        waiting.first_key_value().map(|(start, _)| *start),
+        waiting.last_key_value().map(|(start, _)| *start),
     ];
     let first = ends.iter().flatten().min().copied().unwrap_or(0).max(span.from);
     let last = ends.iter().flatten().max().copied().unwrap_or(0).min(span.until.saturating_sub(1));
@@ -86,11 +84,17 @@ impl<'a> Stored<'a> {
         Ok(Self { statement, level: number(level), account: account.to_i64() })
     }
 
-    fn step(&mut self, start: i64) -> Result<Option<Cells>, StoreError> {
-        let read = self.statement.query_row((self.level, start, self.account), |row| {
-            Ok(row.get_ref(0)?.as_blob().map_err(|_| Garbage).and_then(Cells::decode))
-        });
-        Ok(read.optional()?.transpose()?)
+    /// Hands the step's row over, if there is one.
+    fn read(
+        &mut self,
+        start: i64,
+        take: impl FnOnce(&[u8]) -> Result<(), Garbage>,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.statement.query((self.level, start, self.account))?;
+        if let Some(row) = rows.next()? {
+            take(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -119,17 +123,15 @@ impl Wide {
         }
     }
 
-    fn add(&mut self, start: i64, cells: Cells) {
-        if cells.is_empty() {
-            return;
-        }
+    /// The wide step that holds this one.
+    fn step(&mut self, start: i64) -> &mut Cells {
         let start = self.beginning(start);
         if let Some((oldest, finished)) = self.steps.first_key_value()
             && start < *oldest
         {
             self.rows += finished.len();
         }
-        self.steps.entry(start).or_default().merge(cells);
+        self.steps.entry(start).or_default()
     }
 
     fn finish(mut self) -> Vec<Rollup> {
@@ -144,9 +146,9 @@ impl Wide {
 /// What [`Logs::key_uses`](crate::Logs::key_uses) says.
 pub(super) fn key_uses(connection: &Connection, account: AccountId) -> Result<Vec<KeyUse>, StoreError> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut counter = Counter::new(&[]);
+    let mut counter = Counter::new(Span::NONE);
     behind(&snapshot, account, &mut counter)?;
-    let mut uses = counter.key_uses;
+    let mut uses = counter.key_uses();
     let mut statement = snapshot.prepare_cached("SELECT key, last_at FROM key_uses WHERE account = ?1")?;
     let mut rows = statement.query([account.to_i64()])?;
     while let Some(row) = rows.next()? {

@@ -18,8 +18,10 @@ use super::encode::{BLOCK_LINES_MAX, Builder, Packed};
 use super::line::{Line, Outcome, request_millis};
 use super::{SqliteLogs, open_sqlite_logs};
 use crate::contract::NOW;
-use crate::contract::logs::line;
-use crate::{KeyUse, Level, LogFilter, LogGap, LogPage, Logs, RequestMatch, Rollup, StoreError};
+use crate::contract::logs::{keep, line};
+use crate::{
+    KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, RequestMatch, Rollup, StoreError,
+};
 
 async fn with_logs(test: impl AsyncFnOnce(&dyn Logs) -> crate::contract::Outcome) {
     let folder = TempDir::new().unwrap();
@@ -70,8 +72,20 @@ impl Logs for AllRolled {
         self.0.gaps(from, until, count).await
     }
 
-    async fn trim(&self, before: Timestamp, bytes_max: u64) -> Result<u64, StoreError> {
-        self.0.trim(before, bytes_max).await
+    async fn append_texts(&self, texts: Vec<KeptText>) -> Result<(), StoreError> {
+        self.0.append_texts(texts).await
+    }
+
+    async fn lookup_text(
+        &self,
+        account: AccountId,
+        request: RequestId,
+    ) -> Result<Option<KeptText>, StoreError> {
+        self.0.lookup_text(account, request).await
+    }
+
+    async fn trim(&self, keep: &LogKeep) -> Result<u64, StoreError> {
+        self.0.trim(keep).await
     }
 }
 
@@ -94,7 +108,7 @@ async fn fine_steps_are_kept_for_some_hours_and_coarse_ones_with_the_log() {
         logs.append(vec![LogLine { at: hours(hour), ..line(1) }], None).await.unwrap();
     }
     logs.writer.run(super::roll::roll).await.unwrap();
-    logs.trim(NOW, u64::MAX).await.unwrap();
+    logs.trim(&keep(NOW, u64::MAX)).await.unwrap();
     for (level, kept) in [(Level::Fine, 8), (Level::Coarse, 10)] {
         let found = logs.rollups(line(1).account, level, level.step(), NOW, hours(99)).await.unwrap();
         assert_eq!(found.len(), kept, "{level:?}");
@@ -106,8 +120,8 @@ async fn lines_of_an_older_program_are_read_and_not_counted() {
     let folder = TempDir::new().unwrap();
     let logs = open_sqlite_logs(folder.path()).unwrap();
     logs.append(vec![line(1)], None).await.unwrap();
-    let back =
-        "DROP TABLE rollups; DROP TABLE key_uses; DROP TABLE rolled; DELETE FROM migrations WHERE number > 1";
+    let back = "DROP TABLE rollups; DROP TABLE key_uses; DROP TABLE rolled; DROP TABLE texts;
+        DROP TABLE text_bytes; DELETE FROM migrations WHERE number > 1";
     logs.writer.run(move |c| Ok(c.execute_batch(back)?)).await.unwrap();
     drop(logs);
     let logs = open_sqlite_logs(folder.path()).unwrap();
@@ -178,7 +192,7 @@ async fn room_made_by_trimming_is_used_again() {
     let mut highest = 0;
     for round in 0..10 {
         logs.append((0..20_000).map(line).collect(), None).await.unwrap();
-        logs.trim(Timestamp::from_millis(0), 800_000).await.unwrap();
+        logs.trim(&keep(Timestamp::from_millis(0), 800_000)).await.unwrap();
         if round == 4 {
             highest = pages().await;
         }

@@ -1,14 +1,14 @@
-//! Deleting what is too old or too much, whole runs at a time, and the counts of what went.
+//! Deleting what is too old or too much, whole runs at a time, the counts of what went, and kept texts.
 //!
 //! The pages that become free are used again by what is appended next; the file does not shrink.
 
-use bromo_rules::time::Timestamp;
 use rusqlite::Connection;
 
 use super::cells::{beginning, millis};
 use super::roll::{number, roll, rolled};
+use super::texts;
 use crate::error::StoreError;
-use crate::logs::Level;
+use crate::logs::{Level, LogKeep};
 
 /// Runs deleted in one transaction, so that appending never waits long.
 const STEP_RUNS_MAX: usize = 16;
@@ -26,12 +26,12 @@ pub(super) struct Step {
 }
 
 /// Deletes up to [`STEP_RUNS_MAX`] runs.
-pub(super) fn step(connection: &Connection, before: Timestamp, bytes_max: u64) -> Result<Step, StoreError> {
+pub(super) fn step(connection: &Connection, keep: &LogKeep) -> Result<Step, StoreError> {
     let mut lines = 0;
     let mut runs = 0;
-    let mut oldest_kept = before.millis();
+    let mut oldest_kept = keep.from.millis();
     while runs < STEP_RUNS_MAX
-        && let Some((run, for_size)) = next(connection, before, bytes_max)?
+        && let Some((run, for_size)) = next(connection, keep)?
     {
         if run.last_seq > rolled(connection)? {
             // The last uses of keys are kept.
@@ -53,6 +53,7 @@ pub(super) fn step(connection: &Connection, before: Timestamp, bytes_max: u64) -
     if !more {
         more |= delete_starts(connection, Level::Coarse, oldest_counted(connection)?)?;
         more |= delete_starts(connection, Level::Fine, oldest_fine(connection)?)?;
+        more |= texts::trim(connection, keep)?;
     }
     Ok(Step { lines: lines.unsigned_abs(), more })
 }
@@ -94,13 +95,9 @@ struct Run {
 }
 
 /// The run to delete next, and whether it is for its size and not for its age.
-fn next(
-    connection: &Connection,
-    before: Timestamp,
-    bytes_max: u64,
-) -> Result<Option<(Run, bool)>, StoreError> {
-    let for_age = oldest(connection, before.millis())?;
-    if for_age.is_some() || bytes_used(connection)? <= bytes_max {
+fn next(connection: &Connection, keep: &LogKeep) -> Result<Option<(Run, bool)>, StoreError> {
+    let for_age = oldest(connection, keep.from.millis())?;
+    if for_age.is_some() || bytes_used(connection)? <= keep.bytes_max {
         return Ok(for_age.map(|run| (run, false)));
     }
     Ok(oldest(connection, i64::MAX)?.map(|run| (run, true)))
@@ -117,12 +114,12 @@ fn oldest(connection: &Connection, ends_before: i64) -> Result<Option<Run>, Stor
     Ok(rows.next().transpose()?)
 }
 
-/// What the database takes, free pages apart.
+/// What the database takes, free pages and kept texts apart.
 fn bytes_used(connection: &Connection) -> Result<u64, StoreError> {
     let pragma = |name: &str| -> Result<u64, StoreError> {
         let number: i64 = connection.prepare_cached(name)?.query_row([], |row| row.get(0))?;
         Ok(number.unsigned_abs())
     };
     let pages = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
-    Ok(pages * pragma("PRAGMA page_size")?)
+    Ok((pages * pragma("PRAGMA page_size")?).saturating_sub(texts::bytes(connection)?))
 }
