@@ -55,6 +55,11 @@ impl Bromo {
         Target::post(self.address, "/v1/monitor/chatgpt", &self.many_key)
     }
 
+    /// The key of the account with many slots.
+    pub(crate) fn many_key(&self) -> &str {
+        &self.many_key
+    }
+
     /// Calls that cost nothing; the provider streams.
     pub(crate) fn streamed(&self) -> Target {
         Target::post(self.address, "/v1/monitor/gemini", &self.many_key)

@@ -31,6 +31,13 @@ impl Target {
         );
         Self { address, request: request.into_bytes().into() }
     }
+
+    /// A GET under this key.
+    pub(crate) fn get(address: SocketAddr, path: &str, key: &str) -> Self {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\r\n");
+        Self { address, request: request.into_bytes().into() }
+    }
 }
 
 /// One connection to a target.

@@ -4,6 +4,7 @@
 
 mod bromo;
 mod client;
+mod dashboard;
 mod disk;
 mod idle;
 mod latency;
@@ -58,6 +59,9 @@ struct Arguments {
     /// Fail where a figure is below 60 % of what is to be reached
     #[arg(long)]
     gate: bool,
+    /// Nothing but the dashboard: calls beside live viewers, and pages over a full log
+    #[arg(long)]
+    dashboard: bool,
     /// Nothing but the later way: tasks and webhooks. Do not pin this program then
     #[arg(long)]
     later: bool,
@@ -103,6 +107,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let upstream = Upstream::start().await?;
     let bromo = Bromo::start(&program, &folder.join("bromo"), upstream.address, SLOTS.many, SLOTS.few)
         .context("bromo")?;
+    if arguments.dashboard {
+        let length = Duration::from_secs(arguments.seconds);
+        let data = folder.join("bromo");
+        let rows = dashboard::rows(&bromo, &program, &data, arguments.rounds, length).await?;
+        println!("{}", report::table(&rows));
+        return Ok(!arguments.gate || !rows.iter().any(report::Row::fails_gate));
+    }
     if let Some(seconds) = arguments.profile {
         return profile(&bromo, Duration::from_secs(seconds), arguments.charged).await.map(|()| true);
     }
