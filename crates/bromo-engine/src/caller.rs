@@ -35,6 +35,8 @@ pub struct Caller {
     pub per_cycle: Credits,
     /// A plan that costs nothing.
     pub free_plan: bool,
+    /// Questions and answers are kept with log lines.
+    pub keep_texts: bool,
     pub(crate) hash: KeyHash,
 }
 
@@ -49,6 +51,7 @@ impl Caller {
             cycle_ends_at: account.cycle.ends_at,
             per_cycle: plan.map_or(Credits::ZERO, |plan| plan.credits),
             free_plan: plan.is_some_and(|plan| plan.usd_per_month == 0),
+            keep_texts: account.keep_texts,
             hash: key.hash,
         }
     }

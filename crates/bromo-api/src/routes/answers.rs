@@ -9,6 +9,7 @@ use bromo_rules::credit::{Price, Way};
 use bromo_rules::endpoint::Endpoint;
 use bromo_rules::question::Question;
 use bromo_rules::validate;
+use bromo_store::KeptText;
 use bytes::BytesMut;
 
 use crate::body::Asked;
@@ -36,9 +37,20 @@ pub(crate) async fn post(
         return Err(Failure::unavailable()); // Admitted work has all three.
     };
     let deadline = exchange.arrived + engine.settings().answer_deadline;
+    let asked = caller.keep_texts.then(|| question.prompt.clone().into_bytes());
     let work = Work { permit, question, price, balance: standing.balance, deadline };
     let (record, answered) = engine.answer(&line, work, record).await;
     exchange.record = record;
+    if let Some(asked) = asked {
+        let answer = answered.as_ref().map_or_else(|_| Vec::new(), |answered| answered.result.clone());
+        engine.log().keep(KeptText {
+            request: exchange.request,
+            account: caller.facts.account,
+            at: exchange.at,
+            question: asked,
+            answer,
+        });
+    }
     let answered = answered.map_err(|error| {
         tracing::warn!(request = %exchange.request, %endpoint, %error, "failed to answer");
         Failure::unanswered(endpoint, &error)

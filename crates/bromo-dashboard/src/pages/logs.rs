@@ -123,6 +123,8 @@ struct Detail {
     request: String,
     snippets: Vec<crate::snippet::Snippet>,
     keeps: bool,
+    /// The question and the answer's JSON, if they were kept.
+    texts: Option<(String, String)>,
 }
 
 /// The names of keys.
@@ -260,22 +262,29 @@ pub(crate) async fn rows_after(
 pub(super) async fn show_line(State(dashboard): At, visitor: Visitor, Path(id): Path<String>) -> Answer {
     let account = visitor.account.id;
     let missing = || PageError::missing(format!("log line {id} in this account"));
-    let Some(request @ RequestMatch::Exact(_)) = RequestMatch::parse(&id) else { return Err(missing()) };
+    let Some(RequestMatch::Exact(request)) = RequestMatch::parse(&id) else { return Err(missing()) };
     let (_, names) = key_names(&dashboard, account).await?;
-    let filter = LogFilter { account: Some(account), request: Some(request), ..LogFilter::default() };
+    let wanted = Some(RequestMatch::Exact(request));
+    let filter = LogFilter { account: Some(account), request: wanted, ..LogFilter::default() };
     let found = dashboard.logs.read(&filter, None, LINES, SEARCH_BUDGET * 10).await?;
     let lines: Vec<Line> = found.lines.into_iter().map(|stored| line(&names, stored)).collect();
     let Some(first) = lines.first() else { return Err(missing()) };
     let path = format!("/v1/{}", first.line.route);
     let is_call = first.line.route.starts_with("monitor/") && !first.is_task();
-    let body = r#"{"prompt":"YOUR QUESTION","country":"US"}"#;
+    let texts = dashboard.logs.lookup_text(account, request).await?.map(|kept| {
+        let answer: Option<serde_json::Value> = serde_json::from_slice(&kept.answer).ok();
+        let answer = answer.and_then(|answer| serde_json::to_string_pretty(&answer).ok());
+        (String::from_utf8_lossy(&kept.question).into_owned(), answer.unwrap_or_default())
+    });
+    let question = texts.as_ref().map_or("YOUR QUESTION", |(question, _)| question.as_str());
+    let body = serde_json::json!({ "prompt": question, "country": "US" }).to_string();
     let base = &dashboard.settings.public_url;
     let snippets = if is_call {
-        crate::snippet::call(base, crate::snippet::KEY_PLACEHOLDER, &path, body)
+        crate::snippet::call(base, crate::snippet::KEY_PLACEHOLDER, &path, &body)
     } else {
         Vec::new()
     };
     let keeps = visitor.account.keep_texts;
     let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default());
-    page(&Detail { frame, lines, request: id, snippets, keeps })
+    page(&Detail { frame, lines, request: id, snippets, keeps, texts })
 }
