@@ -127,3 +127,28 @@ impl ErrorPage<'_> {
         crate::assets::address(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::rendered;
+
+    #[test]
+    fn every_error_has_a_page_with_a_way_on() {
+        let errors = [
+            PageError::missing("page /<script>"),
+            PageError::Forbidden { act: Act::Manage },
+            PageError::NotOurs,
+            PageError::FormTooLarge { bytes_max: 1 },
+            PageError::FormTooSlow,
+            PageError::Bad("no".to_owned()),
+            PageError::Unavailable,
+            PageError::Internal,
+        ];
+        for error in &errors {
+            let request = Some(RequestId::from_bytes([1; 16]));
+            let html = rendered(&ErrorPage { look: &Look::default(), error, request });
+            assert!(html.contains("href=\"/\"") && html.contains(error.advice()));
+        }
+    }
+}

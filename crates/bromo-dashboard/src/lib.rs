@@ -21,6 +21,8 @@ mod pages;
 mod play;
 mod posted;
 mod range;
+#[cfg(test)]
+mod samples;
 mod series;
 mod settings;
 mod snippet;

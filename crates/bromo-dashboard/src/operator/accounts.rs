@@ -210,3 +210,69 @@ pub(super) async fn decline(State(office): In, Path(id): Path<String>, Ordered {
     engine.store().put_plan_request(account, None).await?;
     to("/?done=declined")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::account::EntryKind;
+    use bromo_rules::id::MemberId;
+    use bromo_rules::key::{ApiKey, KeyKind};
+    use bromo_rules::member::Role;
+    use bromo_rules::plan::PlanTable;
+    use bromo_rules::webhook::WebhookSecret;
+
+    use crate::samples::{HOSTILE, NOW, account, key, member, rendered};
+
+    fn row() -> Row {
+        Row { account: account(HOSTILE), used: 3, slots: 10, queued: 100_000 }
+    }
+
+    #[test]
+    fn accounts_render_empty_full_and_one_by_one() {
+        let plans: Vec<Plan> = PlanTable::default().iter().cloned().collect();
+        for rows in [Vec::new(), vec![row()]] {
+            let next = rows.first().map(|row| row.account.id);
+            let (name, new_name, fault) = (HOSTILE.to_owned(), HOSTILE.to_owned(), Some("taken".to_owned()));
+            rendered(&Accounts {
+                desk: Desk::sample(),
+                rows,
+                name,
+                plans: plans.clone(),
+                next,
+                new_name,
+                fault,
+            });
+        }
+        let made = bromo_engine::account::NewAccount {
+            account: account(HOSTILE),
+            key: ApiKey::new(KeyKind::Live, [1; 16]),
+            webhook_secret: WebhookSecret::new([1; 24]),
+        };
+        assert!(rendered(&Made { desk: Desk::sample(), made }).contains("whsec_"));
+        let entry = Entry {
+            account: AccountId::from_random(1),
+            seq: 1,
+            kind: EntryKind::Grant,
+            amount: Credits::new(5),
+            balance: Credits::new(5),
+            request: None,
+            at: NOW,
+        };
+        let by = MemberId::from_random(1);
+        let request =
+            PlanRequest { account: AccountId::from_random(1), plan: "lite".to_owned(), by, at: NOW };
+        for members in [Vec::new(), vec![member(Role::Owner, "ada@example.com")]] {
+            rendered(&One {
+                desk: Desk::sample(),
+                row: row(),
+                plans: plans.clone(),
+                keys: vec![key(Some(HOSTILE), true)],
+                members,
+                entries: vec![entry.clone()],
+                request: Some(request.clone()),
+                link: Some((HOSTILE.to_owned(), "http://a/sign-in/x".to_owned())),
+                faults: [Some("no".to_owned()), Some("no".to_owned())],
+            });
+        }
+    }
+}

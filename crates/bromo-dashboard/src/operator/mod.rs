@@ -76,6 +76,12 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    #[cfg(test)]
+    fn sample() -> Self {
+        let look = Look::default();
+        Self { title: "Sample", path: "/", look, token: "TOKEN".to_owned(), message: Some("Done.") }
+    }
+
     fn asset(&self, name: &str) -> String {
         assets::address(name)
     }

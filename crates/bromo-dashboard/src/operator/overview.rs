@@ -192,4 +192,35 @@ mod tests {
             ["bad", "bad", "warn"]
         );
     }
+
+    #[test]
+    fn the_overview_renders_with_and_without_providers() {
+        use bromo_rules::id::{AccountId, MemberId};
+
+        use crate::samples::{HOSTILE, NOW, rendered};
+
+        for lines in [vec![line(true, usize::MAX), line(false, 0)], Vec::new()] {
+            let (account, by) = (AccountId::from_random(1), MemberId::from_random(1));
+            let request = PlanRequest { account, plan: "lite".to_owned(), by, at: NOW };
+            rendered(&Overview {
+                desk: Desk::sample(),
+                verdict: verdict(&lines, 1, 1, 1),
+                used: 1,
+                granted: 10,
+                busy: 1,
+                queued: 100_000,
+                running: 3,
+                pending: 4,
+                answered: 5,
+                failed: 6,
+                refused: [1, 2, 3],
+                repairs: 1,
+                lost: 1,
+                log_waiting: 1,
+                lines,
+                wanted: vec![Wanted { account: HOSTILE.to_owned(), request }],
+                version: "0",
+            });
+        }
+    }
 }

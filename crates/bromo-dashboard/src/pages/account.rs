@@ -197,3 +197,49 @@ pub(super) async fn remove(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::token::Token;
+
+    use crate::samples::{HOSTILE, NOW, frame, member, rendered};
+
+    #[test]
+    fn the_account_renders_with_members_invitations_and_faults() {
+        let invitation = Invitation {
+            token: Token::new([1; 32]).hash(),
+            account: bromo_rules::id::AccountId::from_random(1),
+            email: "bob@example.com".parse().unwrap(),
+            role: Role::Viewer,
+            by: MemberId::from_random(2),
+            created_at: NOW,
+            expires_at: NOW,
+        };
+        let page = |role| Account {
+            frame: frame(role, "/account"),
+            members: vec![member(Role::Owner, "ada@example.com"), member(Role::Viewer, "eve@example.com")],
+            invitations: vec![invitation.clone()],
+            seats: Some(3),
+            link: Some((HOSTILE.to_owned(), "http://127.0.0.1:8787/invitation/x".to_owned())),
+            email: HOSTILE.to_owned(),
+            faults: Faults {
+                email: Some("taken".to_owned()),
+                other: Some("no".to_owned()),
+                ..Faults::default()
+            },
+            password: [Some("short".to_owned()), Some("wrong".to_owned())],
+            zones: ZONES.to_vec(),
+            keep_days: 30,
+        };
+        assert!(rendered(&page(Role::Owner)).contains("take back"));
+        let viewer = rendered(&page(Role::Viewer));
+        assert!(
+            !viewer.contains("/account/invite")
+                && !viewer.contains("/remove")
+                && !viewer.contains("/texts\"")
+        );
+        let removed = member(Role::Member, "bob@example.com");
+        rendered(&Remove { frame: frame(Role::Owner, "/account"), member: removed });
+    }
+}

@@ -73,3 +73,17 @@ pub(super) async fn accept(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{HOSTILE, rendered};
+
+    #[test]
+    fn an_invitation_names_account_and_role() {
+        let (account, email) = (HOSTILE.to_owned(), "bob@example.com".to_owned());
+        let (look, token) = (Look::default(), "TOKEN".to_owned());
+        let page = Joining { look, token, account, email, role: "viewer", faults: Faults::default() };
+        assert!(rendered(&page).contains("as viewer"));
+    }
+}

@@ -177,3 +177,42 @@ pub(super) async fn revoke(
     dashboard.engine.revoke_key(row.key.id).await?;
     to("/keys?done=revoked")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::member::Role;
+
+    use crate::samples::{HOSTILE, frame, key, rendered};
+
+    fn page(role: Role, rows: Vec<Row>) -> Keys {
+        let (filter, all) = (Filter::of(&Form::default()), rows.len());
+        let (name, fault) = (HOSTILE.to_owned(), Some("a name has 1 to 64 characters".to_owned()));
+        Keys { frame: frame(role, "/keys"), rows, all, filter, name, kind: KeyKind::Test, fault }
+    }
+
+    fn row(name: Option<&str>, is_revoked: bool) -> Row {
+        Row { key: key(name, is_revoked), figures: KeyFigures::default() }
+    }
+
+    #[test]
+    fn keys_render_empty_and_full_and_a_viewer_sees_no_button() {
+        rendered(&page(Role::Owner, Vec::new()));
+        let rows = || vec![row(Some(HOSTILE), false), row(None, true)];
+        let owner = rendered(&page(Role::Owner, rows()));
+        assert!(owner.contains("never") && owner.contains("revoked") && owner.contains("Make key"));
+        let viewer = rendered(&page(Role::Viewer, rows()));
+        assert!(!viewer.contains("method=\"post\"") && !viewer.contains("/revoke"));
+    }
+
+    #[test]
+    fn a_key_is_shown_whole_where_it_was_made_and_its_last_four_everywhere_else() {
+        let secret = ApiKey::new(KeyKind::Live, [7; 16]);
+        let snippets = snippet::first_call("http://127.0.0.1:8787", secret.reveal());
+        let made = KeyMade { frame: frame(Role::Owner, "/keys"), name: HOSTILE.to_owned(), secret, snippets };
+        assert!(rendered(&made).contains(made.secret.reveal()));
+        let revoke = Revoke { frame: frame(Role::Member, "/keys"), row: row(Some(HOSTILE), false) };
+        assert!(!rendered(&revoke).contains(made.secret.reveal()));
+        assert!(!rendered(&page(Role::Owner, vec![row(None, false)])).contains(made.secret.reveal()));
+    }
+}

@@ -288,3 +288,85 @@ pub(super) async fn show_line(State(dashboard): At, visitor: Visitor, Path(id): 
     let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default());
     page(&Detail { frame, lines, request: id, snippets, keeps, texts })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::member::Role;
+
+    use crate::chart::{Head, Outcomes, Steps};
+    use crate::moment::Zone;
+    use crate::samples::{HOSTILE, NOW, frame, key, line, rendered};
+
+    fn sample(status: u16, code: &'static str, way: Way) -> Line {
+        Line { line: line(status, code, way), cursor: 7, key_name: HOSTILE.to_owned() }
+    }
+
+    fn page(form: &str, rows: Vec<Row>) -> Logs {
+        let form = Form::parse(form.as_bytes());
+        let keys = vec![key(Some(HOSTILE), false)];
+        let query = LogQuery::of(&form, keys[0].account, &keys, &Zone::default(), NOW);
+        let steps = Steps {
+            from_ms: NOW.millis() - 60_000,
+            step_ms: 60_000,
+            count: 2,
+            now_ms: NOW.millis(),
+            offset_minutes: 0,
+        };
+        let head = Head { id: "log-outcomes", title: "Requests", steps, lines: Some("/logs?") };
+        let counts = [None, Some([1, 2, 0, 0, 0, 1])];
+        let chart =
+            chart::outcomes(&head, &Outcomes { counts: &counts, lost: &[0, 3], links: &[], small: true });
+        Logs {
+            frame: frame(Role::Viewer, "/logs"),
+            rows,
+            chart,
+            choices: &range::CHOICES,
+            keys,
+            older: Some("/logs?before=1".to_owned()),
+            searched_to: Some(NOW),
+            is_top: true,
+            keep_days: 30,
+            base: "http://127.0.0.1:8787".to_owned(),
+            query,
+            form,
+        }
+    }
+
+    #[test]
+    fn logs_render_lines_gaps_and_filters_that_are_not_understood() {
+        let gap = LogGap { lines: 312, from: NOW, until: NOW };
+        let rows = vec![Row::Line(Box::new(sample(429, "RATE_LIMIT_EXCEEDED", Way::Now))), Row::Gap(gap)];
+        let html = page("status=many&endpoint=%22%3E%3Cscript%3E", rows).render().unwrap();
+        assert!(
+            html.contains("312 lines between") && html.contains("not applied") && !html.contains("<script>")
+        );
+        assert!(rendered(&page("", Vec::new())).contains("Nothing was asked"));
+        assert!(rendered(&page("status=429", Vec::new())).contains("clear filters"));
+    }
+
+    #[test]
+    fn gaps_stand_where_their_lines_would() {
+        let at = |millis: i64| Timestamp::from_millis(NOW.millis() + millis);
+        let lines = [300, 100].map(|millis| {
+            let mut sample = sample(200, "", Way::Now);
+            sample.line.at = at(millis);
+            sample
+        });
+        let gap = |millis: i64| LogGap { lines: 1, from: at(millis), until: at(millis) };
+        let rows = with_gaps(lines.into(), vec![gap(50), gap(200), gap(400)]);
+        let shape: String =
+            rows.iter().map(|row| if matches!(row, Row::Gap(_)) { 'g' } else { 'l' }).collect();
+        assert_eq!(shape, "glglg");
+    }
+
+    #[test]
+    fn a_line_renders_with_its_texts_and_without() {
+        for (way, texts) in [(Way::Now, Some((HOSTILE.to_owned(), HOSTILE.to_owned()))), (Way::Later, None)] {
+            let lines = vec![sample(500, "INTERNAL_SERVER_ERROR", way)];
+            let snippets = crate::snippet::first_call("http://a", "KEY");
+            let frame = frame(Role::Member, "/logs");
+            rendered(&Detail { frame, lines, request: "0192".to_owned(), snippets, keeps: true, texts });
+        }
+    }
+}

@@ -219,3 +219,59 @@ pub(super) async fn withdraw(State(dashboard): At, Posted { visitor, .. }: Poste
     dashboard.engine.withdraw_plan_request(&visitor.member).await.map_err(Faults::page)?;
     to("/plan?done=withdrawn")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::member::Role;
+    use bromo_rules::plan::PlanTable;
+
+    use crate::samples::{NOW, frame, rendered};
+
+    fn page(role: Role, step: impl Fn(&Plan) -> Step) -> Plans {
+        let row = |plan: &Plan| Row {
+            step: step(plan),
+            is_next: true,
+            after: Credits::new(1_350_000),
+            plan: plan.clone(),
+        };
+        let by = bromo_rules::id::MemberId::from_random(2);
+        let account = bromo_rules::id::AccountId::from_random(1);
+        Plans {
+            frame: frame(role, "/plan"),
+            rows: PlanTable::default().iter().map(row).collect(),
+            used: Credits::new(1000),
+            request: Some(PlanRequest { account, plan: "growth".to_owned(), by, at: NOW }),
+            contact: contact_link("sales@example.com"),
+            meanwhile: true,
+        }
+    }
+
+    #[test]
+    fn each_way_to_a_plan_has_its_button_and_a_viewer_sees_none() {
+        let steps: [fn(&Plan) -> Step; 7] = [
+            |_| Step::Here,
+            |_| Step::Scheduled,
+            |_| Step::Upgrade,
+            |_| Step::Approval,
+            |_| Step::Checkout("https://pay.example/?plan=lite".to_owned()),
+            |_| Step::Downgrade,
+            |_| Step::Contact,
+        ];
+        for step in steps {
+            rendered(&page(Role::Owner, step));
+            assert!(!rendered(&page(Role::Viewer, step)).contains("method=\"post\""));
+        }
+        assert!(rendered(&page(Role::Owner, |_| Step::Upgrade)).contains("Upgrade to Growth"));
+        let plans = PlanTable::default();
+        let (from, to) = (plans.lookup("lite").unwrap().clone(), plans.lookup("free").unwrap().clone());
+        assert!(rendered(&Down { frame: frame(Role::Owner, "/plan"), from, to }).contains("10 → 1"));
+    }
+
+    #[test]
+    fn a_contact_is_a_link_whichever_way_it_is_written() {
+        assert_eq!(contact_link(""), None);
+        assert_eq!(contact_link("sales@example.com").unwrap(), "mailto:sales@example.com");
+        assert_eq!(contact_link("https://example.com/talk").unwrap(), "https://example.com/talk");
+    }
+}

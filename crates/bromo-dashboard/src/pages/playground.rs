@@ -229,3 +229,65 @@ impl Source {
         Self { url, label: text("label"), is_link }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bromo_rules::member::Role;
+
+    use crate::samples::{HOSTILE, frame, rendered};
+
+    fn page(form: &str, result: Option<Result>) -> Playground {
+        let question = Question::of(&Form::parse(form.as_bytes()));
+        Playground {
+            frame: frame(Role::Member, "/playground"),
+            endpoints: Endpoint::ALL.iter().map(|endpoint| (*endpoint, Credits::new(5))).collect(),
+            flags: validate::include_flags(question.endpoint)
+                .map(|name| Flag { name, costs: Some("+2".to_owned()) })
+                .collect(),
+            countries: country::of(question.endpoint),
+            states: &state::ALL,
+            surcharge: Credits::new(2),
+            state_costs: Credits::new(2),
+            units: 3,
+            units_max: PROMPT_UNITS_MAX,
+            question,
+            result,
+        }
+    }
+
+    fn answer(status: u16, body: &Value) -> Result {
+        let response =
+            Response::builder().status(status).header("retry-after", "4").header("x-credits-charged", "7");
+        let response = response.body(Bytes::from(body.to_string())).unwrap();
+        Result::of(&response, snippet::first_call("http://a", "KEY")).unwrap()
+    }
+
+    #[test]
+    fn the_playground_renders_what_models_write_as_text() {
+        for endpoint in Endpoint::ALL {
+            rendered(&page(&format!("endpoint={endpoint}"), None));
+        }
+        let sources = json!([{ "url": "javascript:alert(1)", "label": HOSTILE }, { "url": "https://a.example/", "label": "a" }]);
+        let body = json!({ "success": true, "result": { "text": HOSTILE, "sources": sources, "html": HOSTILE, "model": HOSTILE, "provider": "sandbox" } });
+        let html = page("prompt=hi&include=markdown", Some(answer(200, &body))).render().unwrap();
+        assert!(html.contains("href=\"https://a.example/\"") && !html.contains("href=\"javascript"));
+        assert!(!html.contains("<script>") && !html.contains("<img"));
+        let refused = json!({ "error": { "code": "CONCURRENCY_LIMIT_EXCEEDED", "message": "no slot" } });
+        assert!(rendered(&page("", Some(answer(429, &refused)))).contains("Again in 4 s"));
+    }
+
+    #[test]
+    fn the_body_is_that_of_the_same_call_over_http() {
+        let of = |form: &str| Question::of(&Form::parse(form.as_bytes()));
+        let now = of("endpoint=google&prompt=tea&country=DE&include=html&include=rawResponse");
+        assert_eq!(now.body(), json!({ "query": "tea", "country": "DE", "include": { "html": true } }));
+        assert_eq!(now.path(), "/v1/monitor/google");
+        let later = of("endpoint=chatgpt&prompt=tea&act=task");
+        assert_eq!(
+            later.body(),
+            json!({ "taskType": "CHATGPT", "payload": { "prompt": "tea", "country": "US" } })
+        );
+        assert_eq!(later.path(), "/v1/async/task");
+    }
+}

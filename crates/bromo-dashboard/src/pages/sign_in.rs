@@ -165,4 +165,21 @@ mod tests {
         }
         assert_eq!(own_path("/logs?status=429"), "/logs?status=429");
     }
+
+    #[test]
+    fn sign_in_pages_fit_one_round_trip_and_keep_what_was_typed() {
+        use super::*;
+        use crate::samples::{HOSTILE, rendered};
+
+        let sign_in = SignIn {
+            look: Look::default(),
+            token: "TOKEN".to_owned(),
+            to: HOSTILE.to_owned(),
+            email: HOSTILE.to_owned(),
+            fault: Some("no member has this address and password".to_owned()),
+            sign_up: true,
+        };
+        assert!(rendered(&sign_in).len() < 14_000);
+        rendered(&ByLink { look: Look::default(), token: "TOKEN".to_owned() });
+    }
 }

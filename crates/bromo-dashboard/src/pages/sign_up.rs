@@ -96,3 +96,28 @@ pub(super) async fn join(State(dashboard): At, Knock { form, headers }: Knock) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{HOSTILE, rendered};
+
+    #[test]
+    fn each_fault_stands_beside_its_field() {
+        let faults = Faults {
+            name: Some("NAME FAULT".to_owned()),
+            email: Some("EMAIL FAULT".to_owned()),
+            password: Some("PASSWORD FAULT".to_owned()),
+            other: Some("OTHER FAULT".to_owned()),
+        };
+        let (look, token) = (Look::default(), "TOKEN".to_owned());
+        let html =
+            rendered(&SignUp { look, token, name: HOSTILE.to_owned(), email: HOSTILE.to_owned(), faults });
+        for (id, text) in [("name-error", "NAME"), ("email-error", "EMAIL"), ("password-error", "PASSWORD")] {
+            assert!(
+                html.contains(&format!("id=\"{id}\"")) && html.contains(&format!("{text} FAULT")),
+                "{id}"
+            );
+        }
+    }
+}
