@@ -12,7 +12,7 @@ use bromo_store::{
     Level, LogFilter, LogPage, Logs, RequestMatch, SqliteLogs, StatusMatch, StoreError, open_sqlite_logs,
 };
 
-use crate::gauge::random_tail;
+use crate::gauge::{cpu_us, random_tail};
 
 const LINES: u32 = 1_000_000;
 const DAYS: Duration = Duration::from_secs(30 * 86_400);
@@ -50,12 +50,12 @@ pub(crate) async fn measure(folder: &Path) -> Result<(), StoreError> {
         ("the beginning of an id", LogFilter { request, ..any() }),
         ("one in 20,000 of all", LogFilter { account: None, statuses: vec![StatusMatch::Class(5)], ..any() }),
     ] {
-        let sent = Instant::now();
+        let (sent, cpu) = (Instant::now(), cpu_us(None));
         let page = logs.read(&filter, None, 100, BUDGET).await?;
-        let took = sent.elapsed();
+        let (took, cpu_ms) = (sent.elapsed(), (cpu_us(None) - cpu) / 1000);
         let LogPage { lines, searched_to, .. } = page;
         println!(
-            "  a page of 100, {what}: {} lines in {took:.2?}, cut {}",
+            "  a page of 100, {what}: {} lines in {took:.2?}, {cpu_ms} ms CPU, cut {}",
             lines.len(),
             searched_to.is_some()
         );
@@ -69,12 +69,12 @@ pub(crate) async fn measure(folder: &Path) -> Result<(), StoreError> {
         ("30 d in one", Level::Coarse, 720 * 3600, hours(720)),
         ("30 d by 5 min", Level::Coarse, 300, hours(720)),
     ] {
-        let sent = Instant::now();
+        let (sent, cpu) = (Instant::now(), cpu_us(None));
         let step = Duration::from_secs(step);
         let rows = logs.rollups(AccountId::from_random(1), level, step, from, now).await?;
-        let took = sent.elapsed();
+        let (took, cpu_ms) = (sent.elapsed(), (cpu_us(None) - cpu) / 1000);
         let lines: u64 = rows.iter().flat_map(|row| &row.outcomes).map(|counted| counted.lines).sum();
-        println!("  charts of {what}: {} rows of {lines} lines in {took:.2?}", rows.len());
+        println!("  charts of {what}: {} rows of {lines} lines in {took:.2?}, {cpu_ms} ms CPU", rows.len());
     }
     let sent = Instant::now();
     let keys = logs.key_uses(AccountId::from_random(1)).await?.len();
