@@ -48,6 +48,9 @@ struct Live {
     view: View,
     slots: Option<Slots>,
     woken: bool,
+    /// The last look, and the last one that a wake was the reason for.
+    looked: Option<Instant>,
+    served: Instant,
     signed_in_until: Instant,
 }
 
@@ -95,9 +98,11 @@ fn open(dashboard: Dashboard, viewer: Option<Visitor>, view: View) -> Response {
     let Ok(watcher) = dashboard.engine.log().feed().watch(visitor.account.id) else {
         return PageError::Unavailable.into_response();
     };
-    let signed_in_until = Instant::now() + SIGNED_IN;
+    let served = Instant::now();
+    let signed_in_until = served + SIGNED_IN;
     // A page may have been made a moment before: look at once.
-    let live = Live { dashboard, visitor, watcher, view, slots: None, woken: true, signed_in_until };
+    let (slots, woken, looked) = (None, true, None);
+    let live = Live { dashboard, visitor, watcher, view, slots, woken, looked, served, signed_in_until };
     // The browser tells the time since which it has lost the stream by our clock, in our zone.
     let (now, zone) = (live.dashboard.engine.clock().now(), &live.visitor.look.zone);
     let shown_ms = now.millis() + i64::from(zone.offset_minutes(now)) * 60_000;
@@ -131,9 +136,25 @@ impl Live {
         paints.flatten().take_until(async move { stop.cancelled().await })
     }
 
-    /// The next paint: at most one in [`LOOK`]; none ends the stream.
+    /// Until the next look: at once after a wake, yet no two wakes are served within [`LOOK`].
+    async fn rest(&mut self) {
+        if let Some(looked) = self.looked {
+            tokio::select! {
+                () = tokio::time::sleep_until(looked + LOOK) => {}
+                () = self.watcher.changed() => {
+                    self.woken = true;
+                    tokio::time::sleep_until(self.served + LOOK).await;
+                    self.served = Instant::now();
+                }
+            }
+        }
+        self.looked = Some(Instant::now());
+    }
+
+    /// The next paint, sent as soon as it is made; none ends the stream.
     async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
+            self.rest().await;
             if Instant::now() >= self.signed_in_until && !self.is_signed_in().await {
                 return None;
             }
@@ -141,10 +162,6 @@ impl Live {
             self.paint_slots(&mut events);
             if let Err(error) = self.paint(&mut events).await {
                 tracing::debug!(%error, "a live page skips a paint");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = async { self.watcher.changed().await; self.woken = true; tokio::time::sleep(LOOK).await } => {}
             }
             if !events.is_empty() {
                 return Some(events);
