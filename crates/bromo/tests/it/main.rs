@@ -4,8 +4,10 @@
 mod admin;
 mod bodies;
 mod credits;
+mod dashboard;
 mod hang_ups;
 mod headers;
+mod isolation;
 mod limits;
 mod pages;
 mod plans;

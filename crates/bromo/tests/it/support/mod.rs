@@ -1,14 +1,21 @@
 //! A real bromo, a customer of it, and an upstream that counts.
 
+pub(crate) mod browser;
 mod customer;
+pub(crate) mod house;
 mod receiver;
+pub(crate) mod routes;
 mod server;
 mod upstream;
+pub(crate) mod visitor;
 
+pub(crate) use browser::Browser;
 pub(crate) use customer::{Customer, Reply, call, task};
+pub(crate) use house::House;
 pub(crate) use receiver::{Answer, Received, Receiver};
 pub(crate) use server::Bromo;
 pub(crate) use upstream::Upstream;
+pub(crate) use visitor::Visitor;
 
 use std::time::Duration;
 
