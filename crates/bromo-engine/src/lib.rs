@@ -35,6 +35,7 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 pub mod webhook;
+pub mod webhook_test;
 mod worker;
 
 use std::sync::Arc;

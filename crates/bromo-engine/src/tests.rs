@@ -2,6 +2,7 @@
 
 mod member;
 mod session;
+mod webhook_test;
 
 use std::sync::Arc;
 use std::time::Duration;

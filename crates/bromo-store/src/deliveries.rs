@@ -2,6 +2,7 @@
 //! deliveries are signed with.
 
 use async_trait::async_trait;
+use bromo_rules::endpoint::Endpoint;
 use bromo_rules::id::AccountId;
 use bromo_rules::task::{Task, TaskId};
 use bromo_rules::time::Timestamp;
@@ -92,6 +93,63 @@ pub enum Next {
     GivenUp,
 }
 
+/// What became of a delivery so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryStage {
+    /// It waits for an attempt, the first or another.
+    Pending,
+    /// A receiver took it.
+    Delivered,
+    /// It is tried no more.
+    GivenUp,
+}
+
+impl DeliveryStage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::GivenUp];
+}
+
+/// Which deliveries a list has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryFilter {
+    /// Only these.
+    pub stage: Option<DeliveryStage>,
+    /// Only those to this host, as an address names it: with its port or without.
+    pub host: Option<String>,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDelivery {
+    /// Its task.
+    pub task: TaskId,
+    /// Who was asked.
+    pub endpoint: Endpoint,
+    /// Where to.
+    pub url: String,
+    /// When its task ended.
+    pub booked_at: Timestamp,
+    /// What became of it.
+    pub stage: DeliveryStage,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// The last attempt, with the first [`LISTED_RESPONSE_BYTES_MAX`] of what the receiver said.
+    pub last: Option<DeliveryAttempt>,
+}
+
+/// Of what a receiver said, a list has no more.
+pub const LISTED_RESPONSE_BYTES_MAX: usize = 120;
+
+/// A page of deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryPage {
+    /// Those of the newest tasks first.
+    pub deliveries: Vec<ListedDelivery>,
+    /// Where the next page begins; none at the end. There may be more although this page is not full: a list looks at
+    /// a bounded number of tasks.
+    pub more: Option<TaskSeq>,
+}
+
 /// Deliveries, their attempts, and the secrets they are signed with.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
@@ -138,6 +196,34 @@ pub trait Deliveries: Send + Sync {
         account: AccountId,
         task: TaskId,
     ) -> Result<(Option<DeliveryState>, Vec<DeliveryAttempt>), StoreError>;
+
+    /// Deliveries of this account, those of the newest tasks first, at most `count`, of tasks older than `before`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_deliveries(
+        &self,
+        account: AccountId,
+        filter: DeliveryFilter,
+        before: Option<TaskSeq>,
+        count: u32,
+    ) -> Result<DeliveryPage, StoreError>;
+
+    /// Where the deliveries of these tasks stand, in their order; none of tasks without one, and of other accounts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn delivery_states(
+        &self,
+        account: AccountId,
+        tasks: Vec<TaskId>,
+    ) -> Result<Vec<Option<(DeliveryStage, DeliveryState)>>, StoreError>;
+
+    /// How many deliveries [`Deliveries::redeliver_failed`] would make due; never says more than `most`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn count_failed(&self, account: AccountId, since: Timestamp, most: u32) -> Result<u64, StoreError>;
 
     /// Makes the delivery of a final task due now, whatever became of it; the first attempt of a new round. A delivery
     /// that is being sent is left alone. The state after it; none if the task has no delivery.

@@ -17,7 +17,10 @@ mod sqlite;
 mod tasks;
 
 pub use accounts::Accounts;
-pub use deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, Next, Room, SealedSecrets};
+pub use deliveries::{
+    Deliveries, DeliveryAttempt, DeliveryFilter, DeliveryPage, DeliveryStage, DeliveryState, Due,
+    LISTED_RESPONSE_BYTES_MAX, Lane, ListedDelivery, Next, Room, SealedSecrets,
+};
 pub use error::StoreError;
 pub use keys::Keys;
 pub use ledger::{Charge, Charged, Ledger};

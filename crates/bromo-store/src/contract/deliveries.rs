@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use bromo_rules::endpoint::Endpoint;
 use bromo_rules::id::AccountId;
 use bromo_rules::task::TaskState;
 use bromo_rules::time::Timestamp;
@@ -10,7 +11,8 @@ use super::{
     NOW, Outcome, account, claim_next, claim_one, end, hooked, later, newcomer, queue, request, task, whole,
 };
 use crate::{
-    DeliveryAttempt, DeliveryState, Due, End, Ender, Lane, Next, SealedSecrets, Store, StoreError, TaskSeq,
+    DeliveryAttempt, DeliveryFilter, DeliveryStage, DeliveryState, Due, End, Ender,
+    LISTED_RESPONSE_BYTES_MAX, Lane, Next, SealedSecrets, Store, StoreError, TaskSeq,
 };
 
 const HOOK: &str = "https://example.com/hook?token=1";
@@ -400,6 +402,95 @@ pub async fn attempts_of_unknown_and_foreign_tasks_are_missing(store: &dyn Store
     queue(store, &[hooked(id, 3, HOOK)]).await?;
     assert_eq!(store.list_attempts(id, request(3)).await?, (None, vec![]));
     assert_eq!(store.redeliver(id, request(3), NOW).await?, None);
+    Ok(())
+}
+
+/// One page after the other, with the last attempt of each.
+pub async fn deliveries_are_listed_newest_first_page_by_page(store: &dyn Store) -> Outcome {
+    let (id, other) = (account(store, 1).await?, account(store, 2).await?);
+    for number in 0..20 {
+        due(store, id, number, HOOK, later(number.into())).await?;
+        due(store, other, 100 + number, HOOK, NOW).await?;
+    }
+    queue(store, &[task(id, 50), hooked(id, 51, HOOK)]).await?;
+    let fresh = store.list_deliveries(id, DeliveryFilter::default(), None, 1).await?.deliveries;
+    assert_eq!((fresh[0].task, fresh[0].stage), (request(19), DeliveryStage::Pending));
+    assert_eq!((Some(fresh[0].state), &fresh[0].last), (state(0, None, Some(later(19))), &None));
+    let first = take(store, Lane::Fresh, later(99)).await?.remove(0);
+    let long = DeliveryAttempt { response: vec![b'x'; 2048], ..attempt(&first, later(99)) };
+    store.record_attempt(first.seq, long.clone(), Next::RetryAt(later(500))).await?;
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.list_deliveries(id, DeliveryFilter::default(), before, 3).await?;
+        assert!(page.deliveries.len() <= 3);
+        seen.extend(page.deliveries);
+        before = page.more;
+        if before.is_none() {
+            break;
+        }
+    }
+    let tasks: Vec<_> = seen.iter().map(|listed| listed.task).collect();
+    assert_eq!(tasks, (0..20).rev().map(request).collect::<Vec<_>>());
+    assert!(seen.iter().all(|listed| listed.url == HOOK && listed.endpoint == Endpoint::Chatgpt));
+    if let Some(listed) = seen.iter().find(|listed| listed.task == first.task.id) {
+        let kept = DeliveryAttempt { response: vec![b'x'; LISTED_RESPONSE_BYTES_MAX], ..long };
+        assert_eq!((Some(listed.state), &listed.last), (state(1, None, Some(later(500))), &Some(kept)));
+    }
+    Ok(())
+}
+
+/// By what became of them and by host.
+pub async fn a_list_of_deliveries_has_what_its_filter_says(store: &dyn Store) -> Outcome {
+    let id = account(store, 1).await?;
+    let hooks = ["https://a.example/", "https://a.example:8443/", "https://a.example.com/"];
+    for (number, next) in [(0, Next::Delivered), (1, Next::GivenUp), (2, Next::RetryAt(later(900)))] {
+        due(store, id, number, hooks[usize::from(number)], later(number.into())).await?;
+        fail(store, Lane::Fresh, later(9), next).await?;
+    }
+    let list = async |stage: Option<DeliveryStage>, host: &str| {
+        let host = (!host.is_empty()).then(|| host.to_owned());
+        let page = store.list_deliveries(id, DeliveryFilter { stage, host }, None, 9).await?;
+        assert_eq!(page.more, None);
+        Ok::<_, StoreError>(page.deliveries.into_iter().map(|listed| listed.task).collect::<Vec<_>>())
+    };
+    for (number, stage) in
+        [(0, DeliveryStage::Delivered), (1, DeliveryStage::GivenUp), (2, DeliveryStage::Pending)]
+    {
+        assert_eq!(list(Some(stage), "").await?, [request(number)]);
+    }
+    assert_eq!(list(None, "a.example").await?, [1, 0].map(request));
+    assert_eq!(list(None, "a.example:8443").await?, [request(1)]);
+    assert_eq!(list(Some(DeliveryStage::Pending), "a.example").await?, []);
+    Ok(())
+}
+
+/// Those that a redelivery of all would make due.
+pub async fn failed_deliveries_are_counted_up_to_a_bound(store: &dyn Store) -> Outcome {
+    let (id, other) = (account(store, 1).await?, account(store, 2).await?);
+    for number in 0..5 {
+        due(store, id, number, HOOK, later(number.into())).await?;
+    }
+    due(store, other, 50, HOOK, NOW).await?;
+    fail(store, Lane::Fresh, later(9), Next::GivenUp).await?;
+    due(store, id, 9, HOOK, later(10)).await?;
+    assert_eq!(store.count_failed(id, later(2), 99).await?, 3);
+    assert_eq!(store.count_failed(id, NOW, 4).await?, 4);
+    assert_eq!(store.redeliver_failed(id, later(2), later(99), 99).await?, 3);
+    assert_eq!(store.count_failed(id, later(2), 99).await?, 0);
+    Ok(())
+}
+
+/// In the order in which they were asked for.
+pub async fn states_of_deliveries_are_read_together(store: &dyn Store) -> Outcome {
+    let (id, other) = (account(store, 1).await?, account(store, 2).await?);
+    due(store, id, 1, HOOK, NOW).await?;
+    fail(store, Lane::Fresh, NOW, Next::GivenUp).await?;
+    due(store, id, 2, HOOK, NOW).await?;
+    due(store, other, 3, HOOK, NOW).await?;
+    let states = store.delivery_states(id, vec![request(2), request(3), request(4), request(1)]).await?;
+    let pending = state(0, None, Some(NOW)).map(|state| (DeliveryStage::Pending, state));
+    let given_up = state(1, None, None).map(|state| (DeliveryStage::GivenUp, state));
+    assert_eq!(states, [pending, None, None, given_up]);
     Ok(())
 }
 

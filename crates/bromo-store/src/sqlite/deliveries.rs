@@ -14,8 +14,11 @@ use super::memory::{Change, Changes, TakenDeliveries};
 use super::outbox::{Outbox, Pending};
 use super::rows::first;
 use super::task_rows::{TASK_COLUMNS, task_columns, task_tables};
-use super::{SqliteStore, delivery_rows, secrets, task_rows, tasks};
-use crate::deliveries::{Deliveries, DeliveryAttempt, DeliveryState, Due, Lane, Next, Room, SealedSecrets};
+use super::{SqliteStore, delivery_list, delivery_rows, secrets, task_rows, tasks};
+use crate::deliveries::{
+    Deliveries, DeliveryAttempt, DeliveryFilter, DeliveryPage, DeliveryStage, DeliveryState, Due, Lane, Next,
+    Room, SealedSecrets,
+};
 use crate::error::StoreError;
 use crate::tasks::TaskSeq;
 
@@ -64,6 +67,33 @@ impl Deliveries for SqliteStore {
         task: TaskId,
     ) -> Result<(Option<DeliveryState>, Vec<DeliveryAttempt>), StoreError> {
         self.parts.readers.run(move |connection| list_attempts(connection, account, task)).await
+    }
+
+    async fn list_deliveries(
+        &self,
+        account: AccountId,
+        filter: DeliveryFilter,
+        before: Option<TaskSeq>,
+        count: u32,
+    ) -> Result<DeliveryPage, StoreError> {
+        let list =
+            move |connection: &Connection| delivery_list::list(connection, account, &filter, before, count);
+        self.parts.readers.run(list).await
+    }
+
+    async fn delivery_states(
+        &self,
+        account: AccountId,
+        tasks: Vec<TaskId>,
+    ) -> Result<Vec<Option<(DeliveryStage, DeliveryState)>>, StoreError> {
+        self.parts.readers.run(move |connection| delivery_list::states(connection, account, &tasks)).await
+    }
+
+    async fn count_failed(&self, account: AccountId, since: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.parts
+            .readers
+            .run(move |connection| delivery_list::count_failed(connection, account, since, most))
+            .await
     }
 
     async fn redeliver(

@@ -32,13 +32,18 @@ pub(super) fn state_if_any(row: &Row<'_>, at: usize) -> Result<Option<DeliverySt
 
 /// Number, at, took, status, error, response.
 pub(super) fn attempt(row: &Row<'_>) -> Result<DeliveryAttempt, StoreError> {
+    attempt_at(row, 0)
+}
+
+/// The same, its columns from number `at` on.
+pub(super) fn attempt_at(row: &Row<'_>, at: usize) -> Result<DeliveryAttempt, StoreError> {
     Ok(DeliveryAttempt {
-        number: row.get(0)?,
-        at: Timestamp::from_millis(row.get(1)?),
-        took_ms: row.get(2)?,
-        status: row.get(3)?,
-        error: row.get(4)?,
-        response: row.get(5)?,
+        number: row.get(at)?,
+        at: Timestamp::from_millis(row.get(at + 1)?),
+        took_ms: row.get(at + 2)?,
+        status: row.get(at + 3)?,
+        error: row.get(at + 4)?,
+        response: row.get(at + 5)?,
     })
 }
 

@@ -10,6 +10,7 @@ mod checkpoint;
 mod claim;
 mod connection;
 mod deliveries;
+mod delivery_list;
 mod delivery_rows;
 mod expire;
 mod folder;
