@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use bromo_engine::Engine;
+use bromo_engine::webhook_test::Tester;
 use bromo_store::Logs;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ pub struct Parts {
     pub logs: Arc<dyn Logs>,
     /// Asks a question the way a customer does.
     pub play: Arc<dyn Play>,
+    /// Sends test webhooks.
+    pub tester: Tester,
     /// Choices of the operator.
     pub settings: Settings,
     /// Ends live pages.

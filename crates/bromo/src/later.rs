@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bromo_engine::{Engine, delivery, scheduler};
 use bromo_providers::webhook::Sender;
-use bromo_rules::egress::Egress;
 use tokio_util::sync::CancellationToken;
 
 /// The threads of the later way have less of a busy machine than those that answer now: whoever waits goes first.
@@ -18,12 +17,10 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 /// Starts both. After `stop` nothing new begins; what still runs `shutdown` later is cut and handed back.
 pub(crate) fn start(
     engine: &Arc<Engine>,
-    egress: &Egress,
+    sender: Arc<Sender>,
     stop: &CancellationToken,
     shutdown: Duration,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    // Reads the system's certificates now and not within a delivery.
-    let sender = Arc::new(Sender::new(egress.clone()));
     let cut = CancellationToken::new();
     let tasks = scheduler::run(Arc::clone(engine), stop.clone(), cut.clone());
     let deliveries = delivery::run(Arc::clone(engine), sender, stop.clone(), cut.clone());

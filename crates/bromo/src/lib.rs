@@ -21,9 +21,11 @@ use anyhow::Context;
 use bromo_admission::Local;
 use bromo_api::{Api, BodyBudget, BodyLimits};
 use bromo_engine::seal::Seal;
+use bromo_engine::webhook_test::Tester;
 use bromo_engine::{Engine, LogQueue, Parts, Settings};
 use bromo_providers::client::Target;
 use bromo_providers::gate::Gate;
+use bromo_providers::webhook::Sender;
 use bromo_rules::time::Clock;
 use bromo_rules::window::Limit;
 use bromo_store::{Logs, Store, StoreError};
@@ -97,11 +99,14 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
     };
     let stop = CancellationToken::new();
     let play = Arc::new(Playground::default());
+    // Reads the system's certificates now and not within a delivery.
+    let sender = Arc::new(Sender::new(config.egress.clone()));
     let pages = bromo_dashboard::router(
         bromo_dashboard::Parts {
             engine: Arc::clone(&engine),
             logs: Arc::clone(&logs),
             play: play.clone(),
+            tester: Tester::new(Arc::clone(&sender)),
             settings: dashboard_settings(config, &engine),
             stop: stop.clone(),
         },
@@ -150,7 +155,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         Ok(std::thread::Builder::new().name(format!("bromo-api-{index}")).spawn(serve)?)
     });
     let mut threads = api_threads.collect::<anyhow::Result<Vec<_>>>()?;
-    threads.extend(later::start(&engine, &config.egress, &stop, config.listen.shutdown)?);
+    threads.extend(later::start(&engine, sender, &stop, config.listen.shutdown)?);
     let background =
         background_thread(background, config, &engine, logs, admin_listener, &token, &background_stop)?;
     tracker.close();

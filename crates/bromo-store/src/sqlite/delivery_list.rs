@@ -86,7 +86,7 @@ fn of_block(
     let mut statement = connection.prepare_cached(concat!(
         "SELECT t.seq, t.id, t.endpoint, q.webhook, d.booked_at, d.state, ",
         delivery_state_columns!(),
-        ", a.number, a.at, a.took_ms, a.status, a.error, substr(a.response, 1, ?8)
+        ", a.number, a.at, a.took_ms, a.status, a.error, coalesce(substr(a.response, 1, ?8), x'')
          FROM tasks t CROSS JOIN deliveries d ON d.end_seq = t.end_seq CROSS JOIN questions q ON q.seq = t.seq
              LEFT JOIN delivery_attempts a ON a.end_seq = d.end_seq AND a.number = d.attempts
          WHERE t.seq BETWEEN ?1 AND ?2 AND t.seq < ?3 AND t.account = ?4

@@ -1,1 +1,0 @@
-//! Webhooks: the signing secret and deliveries.
