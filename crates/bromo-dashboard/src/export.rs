@@ -19,6 +19,7 @@ use crate::log_query::LogQuery;
 use crate::moment::Zone;
 use crate::pages::logs::{SEARCH_BUDGET, key_names};
 use crate::pages::{Answer, At, Query};
+use crate::thread;
 use crate::visitor::Visitor;
 
 /// Lines read in one go.
@@ -81,7 +82,7 @@ async fn export(
         let part = export.part().await?;
         Some((part, export))
     });
-    let mut response = Response::new(Body::from_stream(parts));
+    let mut response = Response::new(Body::from_stream(thread::made_here(parts)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(mime));
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {

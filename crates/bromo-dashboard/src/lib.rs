@@ -27,6 +27,7 @@ mod series;
 mod settings;
 mod snippet;
 mod text;
+mod thread;
 mod visitor;
 
 use std::ops::Deref;
@@ -36,6 +37,7 @@ use axum::Router;
 use bromo_engine::Engine;
 use bromo_engine::webhook_test::Tester;
 use bromo_store::Logs;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use operator::{OperatorParts, operator};
@@ -57,6 +59,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Ends live pages.
     pub stop: CancellationToken,
+    /// Where pages are made.
+    pub thread: Handle,
 }
 
 /// [`Parts`], as every handler has them.

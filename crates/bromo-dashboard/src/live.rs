@@ -14,12 +14,12 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use crate::Dashboard;
 use crate::error::PageError;
 use crate::form::Form;
 use crate::frame::Slots;
 use crate::pages::{At, Query, logs, overview, tasks};
 use crate::visitor::Visitor;
+use crate::{Dashboard, thread};
 
 /// Slots are looked at so often; they are painted when they have changed.
 const LOOK: Duration = Duration::from_millis(500);
@@ -107,7 +107,7 @@ fn open(dashboard: Dashboard, viewer: Option<Visitor>, view: View) -> Response {
     let (now, zone) = (live.dashboard.engine.clock().now(), &live.visitor.look.zone);
     let shown_ms = now.millis() + i64::from(zone.offset_minutes(now)) * 60_000;
     let state = Event::default().event("state").data(serde_json::json!({ "now": shown_ms }).to_string());
-    let events = stream::once(async { Ok(state) }).chain(live.events());
+    let events = thread::made_here(stream::once(async { Ok(state) }).chain(live.events()));
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT));
     let mut response = events.into_response();
     let unbuffered = HeaderName::from_static("x-accel-buffering");

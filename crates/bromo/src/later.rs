@@ -9,8 +9,6 @@ use bromo_engine::{Engine, delivery, scheduler};
 use bromo_providers::webhook::Sender;
 use tokio_util::sync::CancellationToken;
 
-/// The threads of the later way have less of a busy machine than those that answer now: whoever waits goes first.
-const NICE: i32 = 5;
 /// What was cut is on disk within this time, or is found at the next start.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -41,11 +39,7 @@ fn thread(
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = crate::runtime()?;
     let run = move || {
-        #[cfg(target_os = "linux")]
-        // There this is a thread's own priority.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "the later way runs at the priority of the rest");
-        }
+        crate::give_way(); // Whoever waits goes first.
         runtime.block_on(async {
             let ended = async {
                 work.await;

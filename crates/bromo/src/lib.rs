@@ -8,6 +8,7 @@ pub mod config;
 mod later;
 mod listener;
 mod metrics;
+mod pages;
 mod playground;
 mod secret_file;
 mod telemetry;
@@ -48,7 +49,8 @@ pub struct Running {
     /// Those that serve the API, run tasks and send deliveries.
     threads: Vec<JoinHandle<()>>,
     background_stop: CancellationToken,
-    background: Option<JoinHandle<()>>,
+    /// Those that end after all others.
+    background: Vec<JoinHandle<()>>,
 }
 
 /// Starts everything and returns as soon as it listens.
@@ -97,7 +99,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         timeout: config.listen.body_timeout,
         total: Arc::clone(&body_budget),
     };
-    let stop = CancellationToken::new();
+    let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
+    let (thread, pages_thread) = pages::start(&background_stop)?;
     let play = Arc::new(Playground::default());
     // Reads the system's certificates now and not within a delivery.
     let sender = Arc::new(Sender::new(config.egress.clone()));
@@ -109,6 +112,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
             tester: Tester::new(Arc::clone(&sender)),
             settings: dashboard_settings(config, &engine),
             stop: stop.clone(),
+            thread,
         },
         bromo_api::pages::router(&engine, config.api.strict, config.batch_tasks_max),
     );
@@ -124,7 +128,6 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         pages,
     });
     play.connect(&api);
-    let background_stop = CancellationToken::new();
     let threads = listeners.into_iter().enumerate();
     let api_threads = threads.map(|(index, listener)| {
         let (api, stop, tracker) = (Arc::clone(&api), stop.clone(), tracker.clone());
@@ -166,7 +169,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         stop,
         threads,
         background_stop,
-        background: Some(background),
+        background: vec![background, pages_thread],
     })
 }
 
@@ -261,7 +264,7 @@ impl Running {
             let _ = thread.join();
         }
         self.background_stop.cancel();
-        if let Some(thread) = self.background.take() {
+        for thread in self.background.drain(..) {
             let _ = thread.join();
         }
     }
@@ -277,6 +280,18 @@ impl Drop for Running {
 /// Google redirects that are resolved at once, and that wait for it: they hold no slot, so this is their bound.
 const GOTO_PARALLEL_MAX: usize = 64;
 const GOTO_LINE_MAX: usize = 256;
+
+/// Threads of work that nobody waits for at the other end of a call have less of a busy machine.
+const NICE: i32 = 5;
+
+/// Lowers the priority of the calling thread.
+pub(crate) fn give_way() {
+    #[cfg(target_os = "linux")]
+    // There this is a thread's own priority.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread runs at the priority of the rest");
+    }
+}
 
 /// A runtime for one thread.
 pub(crate) fn runtime() -> std::io::Result<Runtime> {

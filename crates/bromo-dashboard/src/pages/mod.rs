@@ -32,7 +32,7 @@ use tower::ServiceExt;
 
 use crate::error::{ErrorPage, PageError};
 use crate::visitor::Look;
-use crate::{Beyond, Dashboard, Parts, assets, export, live};
+use crate::{Beyond, Dashboard, Parts, assets, export, live, thread};
 
 /// What a handler answers with.
 pub(crate) type Answer = Result<Response, PageError>;
@@ -45,6 +45,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// Every URL of the dashboard, and `beyond` for all others.
 pub fn router(parts: Parts, beyond: Beyond) -> Router {
+    let thread = parts.thread.clone();
     let dashboard = Dashboard(Arc::new(parts));
     Router::new()
         .route("/", get(overview::show))
@@ -87,7 +88,7 @@ pub fn router(parts: Parts, beyond: Beyond) -> Router {
         .route("/live/logs", get(live::logs))
         .route("/live/tasks", get(live::tasks))
         .method_not_allowed_fallback(missing)
-        .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn_with_state(thread, thread::make))
         // Assets and what lies beyond have headers of their own.
         .route("/assets/{name}", get(assets::show_plain))
         .route("/assets/{version}/{name}", get(assets::show))
@@ -135,7 +136,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     response
 }
 
-fn error_page(error: &PageError, headers: &HeaderMap, request: Option<RequestId>) -> Response {
+pub(crate) fn error_page(error: &PageError, headers: &HeaderMap, request: Option<RequestId>) -> Response {
     let look = Look::of(headers);
     let page = ErrorPage { look: &look, error, request };
     let status = StatusCode::from_u16(page.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -147,7 +148,7 @@ fn error_page(error: &PageError, headers: &HeaderMap, request: Option<RequestId>
     response
 }
 
-fn secure(response: &mut Response) {
+pub(crate) fn secure(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
