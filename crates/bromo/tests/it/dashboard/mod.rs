@@ -5,6 +5,7 @@ mod keys;
 mod live;
 mod playground;
 mod sign_in;
+mod tasks;
 mod walk;
 mod weight;
 

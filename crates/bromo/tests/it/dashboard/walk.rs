@@ -1,7 +1,7 @@
 //! Every page, as somebody sees it for whom everything has happened.
 
 use super::browser_of;
-use crate::support::routes::{self, Get, OPERATOR, Route};
+use crate::support::routes::{DASHBOARD, Get, OPERATOR, Route};
 use crate::support::visitor::{OPERATOR as OPERATOR_COOKIE, Visitor};
 use crate::support::{Browser, House, house};
 
@@ -10,19 +10,14 @@ const NARROW: u32 = 360;
 
 /// Addresses of the pages that a member sees.
 fn inside(house: &House) -> Vec<String> {
-    let pages = routes::dashboard().filter(|route| route.get == Get::Page);
+    let pages = DASHBOARD.iter().filter(|route| route.get == Get::Page);
     let mut pages: Vec<String> = pages.map(|route| house.fill(route.path)).collect();
     pages.extend(
-        ["/logs?status=429&range=24h", "/logs?range=30d&status=nonsense", "/nothing"].map(str::to_owned),
+        ["/?range=24h", "/logs?status=429&range=24h", "/logs?range=30d&status=nonsense", "/nothing"]
+            .map(str::to_owned),
     );
-    pages.extend(
-        house.tasks.iter().filter(|_| is_there("/tasks/{task}")).map(|task| format!("/tasks/{task}")),
-    );
+    pages.extend(house.tasks.iter().map(|task| format!("/tasks/{task}")));
     pages
-}
-
-fn is_there(path: &str) -> bool {
-    routes::dashboard().any(|route| route.path == path)
 }
 
 /// Addresses of the pages before signing in.
@@ -54,7 +49,7 @@ async fn operator(house: &House) -> Browser {
 }
 
 /// Pages that only a form leads to.
-const FORMS: [&str; 5] = ["key", "bad key", "invitation", "refusal", "answer"];
+const FORMS: [&str; 7] = ["key", "bad key", "invitation", "secret", "test event", "refusal", "answer"];
 
 async fn submit(house: &House, browser: &Browser, form: &str) {
     if form == "answer" {
@@ -78,6 +73,17 @@ async fn submit(house: &House, browser: &Browser, form: &str) {
             browser.fill("#email", "somebody@acme.example").await;
             browser.press("Make a link").await;
             browser.reads("It is shown once").await;
+        }
+        "secret" => {
+            browser.go("/webhooks/secret/rotate").await;
+            browser.click("main form button").await;
+            browser.one(".copy code").await;
+        }
+        "test event" => {
+            browser.go("/webhooks/test").await;
+            browser.fill("#url", &house.receiver.url("/test")).await;
+            browser.press("Send the test").await;
+            browser.reads(house::SAID).await;
         }
         _ => {
             browser.go("/playground").await;
@@ -192,6 +198,11 @@ async fn hostile_names_and_texts_stand_as_text_on_their_pages() {
         ("/keys", &[house::ACCOUNT, house::KEY]),
         ("/logs", &[house::KEY]),
         ("/account", &[house::ACCOUNT]),
+        (&format!("/logs/{}", house.request), &[house::QUESTION, house::KEY]),
+        ("/tasks", &[&house::IDEMPOTENCY[..15]]),
+        (&format!("/tasks/{}", house.tasks[0]), &[house::QUESTION]),
+        (&format!("/tasks/{}", house.tasks[1]), &[house::IDEMPOTENCY]),
+        ("/webhooks", &[house::SAID]),
     ] {
         browser.go(page).await;
         for text in texts {

@@ -1,6 +1,6 @@
 //! What pages weigh on the wire, before compression.
 
-use crate::support::routes::{self, Get};
+use crate::support::routes::{DASHBOARD, Get};
 use crate::support::{House, Visitor};
 
 /// A page with everything it loads.
@@ -21,7 +21,7 @@ async fn a_page_with_all_it_loads_is_below_150_kb_and_the_first_one_comes_in_one
         assert_eq!(asset.status, 200, "{name}");
         assets += asset.body.as_str().unwrap().len();
     }
-    for route in routes::dashboard().filter(|route| route.get == Get::Page) {
+    for route in DASHBOARD.iter().filter(|route| route.get == Get::Page) {
         let path = house.fill(route.path);
         let page = owner.get(&path).await;
         assert_eq!(page.status, 200, "{path}");

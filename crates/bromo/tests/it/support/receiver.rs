@@ -43,6 +43,8 @@ pub(crate) enum Answer {
     Busy(u64),
     /// To this address.
     Redirect(String),
+    /// 500, with this body.
+    Says(&'static str),
     /// Never.
     Hang,
 }
@@ -113,11 +115,16 @@ async fn take(
     state.received.lock().unwrap().push(Received { path, headers: head.headers, bytes, body });
     let always = state.always.lock().unwrap().clone();
     let answer = always.or_else(|| state.answers.lock().unwrap().pop_front());
+    let mut said = "noted";
     let response = match answer.unwrap_or(Answer::Status(200)) {
         Answer::Status(status) => Response::builder().status(status),
         Answer::Busy(seconds) => Response::builder().status(503).header("retry-after", seconds),
         Answer::Redirect(to) => Response::builder().status(302).header("location", to),
+        Answer::Says(body) => {
+            said = body;
+            Response::builder().status(500)
+        }
         Answer::Hang => std::future::pending().await,
     };
-    Ok(response.body(Full::from("noted")).unwrap())
+    Ok(response.body(Full::from(said)).unwrap())
 }

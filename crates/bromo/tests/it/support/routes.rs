@@ -81,7 +81,7 @@ pub(crate) const DASHBOARD: &[Route] = &[
     route("/webhooks/secret", Get::Page, Post::No, &[]),
     route("/webhooks/secret/rotate", Get::Page, Post::Work, &[]),
     route("/webhooks/secret/disable", Get::Page, Post::Work, &[]),
-    route("/webhooks/resend", Get::Page, Post::Work, &[("since", "24h"), ("count", "1")]),
+    route("/webhooks/resend", Get::Page, Post::Work, &[("since", "")]),
     route("/webhooks/test", Get::Page, Post::Work, &[("url", "{url}")]),
     route(
         "/playground",
@@ -125,32 +125,15 @@ pub(crate) const OPERATOR: &[Route] = &[
     route("/assets/{version}/{name}", Get::Open, Post::No, &[]),
 ];
 
-/// What a router's source says: each path, whether it takes GET and POST, and whether it waits for its page.
-pub(crate) fn of_source(file: &str) -> Vec<(String, bool, bool, bool)> {
+/// What a router's source says: each path, and whether it takes GET and POST.
+pub(crate) fn of_source(file: &str) -> Vec<(String, bool, bool)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../bromo-dashboard/src");
     let source = std::fs::read_to_string(folder.join(file)).unwrap();
-    let mut parts = source.split(".route(");
-    let mut before = parts.next().unwrap();
-    let mut found = Vec::new();
-    for part in parts {
-        let path = part.split('"').nth(1).unwrap().to_owned();
-        let ends = [".layer(", ".method_not_allowed_fallback(", ".fallback(", "//"];
-        let end = ends.iter().filter_map(|end| part.find(end)).min().unwrap_or(part.len());
-        let methods = &part[..end];
-        let waits = before.trim_end().ends_with("//PENDING");
-        found.push((path, methods.contains("get("), methods.contains("post("), waits));
-        before = part;
-    }
-    found
-}
-
-/// The routes that are there.
-pub(crate) fn dashboard() -> impl Iterator<Item = &'static Route> {
-    let source = of_source("pages/mod.rs");
-    // The list of a page that is not there yet is not either.
-    let waits = |path: &str| source.iter().any(|(found, _, _, waits)| *waits && found.starts_with(path));
-    let there: Vec<&str> =
-        DASHBOARD.iter().map(|route| route.path).filter(|path| *path == "/" || !waits(path)).collect();
-    let is_there = move |path: &str| there.contains(&path);
-    DASHBOARD.iter().filter(move |route| is_there(route.path))
+    let routes = source.split(".route(").skip(1).map(|route| {
+        let path = route.split('"').nth(1).unwrap().to_owned();
+        let ends = [".layer(", ".method_not_allowed_fallback(", ".fallback("];
+        let end = ends.iter().filter_map(|end| route.find(end)).min().unwrap_or(route.len());
+        (path, route[..end].contains("get("), route[..end].contains("post("))
+    });
+    routes.collect()
 }
