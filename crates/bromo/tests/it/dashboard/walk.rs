@@ -40,6 +40,20 @@ async fn of_owner(house: &House) -> Browser {
     browser_of(&house.bromo, &house.owner).await
 }
 
+/// Somebody in whose account nothing has happened.
+async fn newcomer(house: &House) -> Browser {
+    let account = house.bromo.engine().create_account("New", "free").await.unwrap().account;
+    let owner = house.bromo.engine().owner_or_new(account.id, "owner@new.example").await.unwrap();
+    browser_of(&house.bromo, &owner).await
+}
+
+/// Pages that then say what will stand there.
+fn empty() -> Vec<String> {
+    ["/", "/keys", "/logs", "/tasks", "/tasks/clear", "/webhooks", "/webhooks/resend"]
+        .map(str::to_owned)
+        .into()
+}
+
 async fn operator(house: &House) -> Browser {
     let browser = Browser::open_operator(&house.bromo).await;
     let session = Visitor::operator(&house.bromo).await;
@@ -138,6 +152,7 @@ async fn walk(house: &House, checks: &[Check], width: u32, theme: &str) -> Vec<S
     let mut found = Vec::new();
     look(&Browser::open(&house.bromo).await, outside(house), checks, width, theme, &mut found).await;
     look(&operator(house).await, of_operator(house), checks, width, theme, &mut found).await;
+    look(&newcomer(house).await, empty(), checks, width, theme, &mut found).await;
     let browser = of_owner(house).await;
     look(&browser, inside(house), checks, width, theme, &mut found).await;
     for form in FORMS {
