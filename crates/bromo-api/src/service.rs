@@ -1,6 +1,7 @@
 //! From a request to its response: who it is for, what it came to, and the headers it carries.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ impl Api {
     pub(crate) async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
+        from: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         let mut exchange = Exchange::new(&self.engine);
         let response = if is_api(request.uri().path()) {
@@ -35,6 +37,7 @@ impl Api {
         } else {
             let mut request = request;
             request.extensions_mut().insert(exchange.request);
+            request.extensions_mut().insert(from);
             self.pages.clone().oneshot(request).await?.map(Either::Right)
         };
         Ok(self.stamped(response, &exchange))
@@ -136,6 +139,6 @@ impl Api {
     }
 }
 
-fn is_api(path: &str) -> bool {
+pub(crate) fn is_api(path: &str) -> bool {
     path.strip_prefix("/v1").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

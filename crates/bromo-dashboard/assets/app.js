@@ -70,8 +70,9 @@ const since = () => clock ? ` since ${new Date(clock + performance.now()).toISOS
 const close = () => (stream = stream?.close());
 const open = () => {
   if (!address || stream || paused || document.hidden) return;
-  const join = address.includes("?") ? "&" : "?";
-  stream = new EventSource(lastId ? `${address}${join}after=${encodeURIComponent(lastId)}` : address);
+  const from = new URL(address, location);
+  if (lastId) from.searchParams.set("after", lastId);
+  stream = new EventSource(from);
   stream.onopen = () => show("on", "live", (lostAt = undefined));
   stream.onerror = () => {
     lostAt ??= since();

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bromo_rules::credit::Way;
-use bromo_rules::id::KeyId;
+use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::log::LogLine;
 use bromo_store::{LogFilter, Logs, StoreError};
 use futures_util::stream;
@@ -19,8 +19,8 @@ use crate::log_query::LogQuery;
 use crate::moment::Zone;
 use crate::pages::logs::{SEARCH_BUDGET, key_names};
 use crate::pages::{Answer, At, Query};
-use crate::thread;
 use crate::visitor::Visitor;
+use crate::{Dashboard, thread};
 
 /// Lines read in one go.
 const LINES: u32 = 1000;
@@ -42,6 +42,8 @@ pub(crate) async fn ndjson(State(dashboard): At, visitor: Visitor, Query(query):
 
 /// An export on its way.
 struct Export {
+    dashboard: Dashboard,
+    account: AccountId,
     logs: Arc<dyn Logs>,
     filter: LogFilter,
     names: HashMap<KeyId, String>,
@@ -57,12 +59,7 @@ enum Next {
     End,
 }
 
-async fn export(
-    dashboard: crate::Dashboard,
-    visitor: Visitor,
-    form: &crate::form::Form,
-    kind: Kind,
-) -> Answer {
+async fn export(dashboard: Dashboard, visitor: Visitor, form: &crate::form::Form, kind: Kind) -> Answer {
     let now = dashboard.engine.clock().now();
     let (keys, names) = key_names(&dashboard, visitor.account.id).await?;
     let zone = visitor.look.zone;
@@ -77,7 +74,9 @@ async fn export(
     };
     let name = file_name(&visitor.account.name, &query, &zone, extension);
     let logs = Arc::clone(&dashboard.logs);
-    let export = Export { logs, filter: query.filter, names, zone, kind, next: Next::Head };
+    let account = visitor.account.id;
+    let export =
+        Export { dashboard, account, logs, filter: query.filter, names, zone, kind, next: Next::Head };
     let parts = stream::unfold(export, |mut export| async move {
         let part = export.part().await?;
         Some((part, export))
@@ -112,6 +111,7 @@ impl Export {
                 }))
             }
             Next::Lines { before } => {
+                let turn = self.dashboard.bounds.read(self.account).await;
                 let found = match self.logs.read(&self.filter, before, LINES, SEARCH_BUDGET).await {
                     Ok(found) => found,
                     Err(error) => {
@@ -123,6 +123,7 @@ impl Export {
                         }));
                     }
                 };
+                drop(turn);
                 self.next = found.more.map_or(Next::End, |more| Next::Lines { before: Some(more) });
                 let text = found.lines.iter().map(|stored| self.line(&stored.line)).collect();
                 Some(Ok(text))

@@ -2,6 +2,7 @@
 //! writes through the engine. Pages work without the script, except for what is live.
 
 mod assets;
+mod bounds;
 pub mod chart;
 mod cookie;
 mod error;
@@ -40,6 +41,8 @@ use bromo_store::Logs;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounds::Bounds;
+
 pub use operator::{OperatorParts, operator};
 pub use pages::router;
 pub use play::{Asked, Play};
@@ -65,13 +68,22 @@ pub struct Parts {
 
 /// [`Parts`], as every handler has them.
 #[derive(Clone)]
-pub(crate) struct Dashboard(Arc<Parts>);
+pub(crate) struct Dashboard {
+    parts: Arc<Parts>,
+    bounds: Arc<Bounds>,
+}
+
+impl Dashboard {
+    fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), bounds: Arc::default() }
+    }
+}
 
 impl Deref for Dashboard {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 

@@ -197,18 +197,19 @@ impl Live {
             View::Slots => {}
             View::Overview { query, drawn } => {
                 if self.woken && drawn.elapsed() >= DRAW {
-                    (self.woken, *drawn) = (false, Instant::now());
+                    *drawn = Instant::now();
                     for (id, html) in overview::fragments(dashboard, visitor.clone(), query).await? {
                         events.push(fragment(id, &html));
                     }
+                    // Not before: what failed is drawn at the next look.
+                    self.woken = false;
                 }
             }
             View::Logs { query, after } => {
                 if self.woken {
-                    self.woken = false;
                     let rows = logs::rows_after(dashboard, visitor.clone(), query, *after, ROWS_MAX).await?;
-                    if let Some(rows) = rows {
-                        *after = rows.last;
+                    (self.woken, *after) = (false, rows.last);
+                    if !rows.is_empty {
                         let data = serde_json::json!({ "html": rows.html, "more": rows.more });
                         events.push(
                             Event::default().event("rows").id(rows.last.to_string()).data(data.to_string()),

@@ -107,6 +107,12 @@ impl LogQuery {
         !self.chips.is_empty()
     }
 
+    /// Whether the chart counts more than the list shows: counts know nothing of these.
+    pub(crate) fn chart_is_wider(&self) -> bool {
+        let filter = &self.filter;
+        filter.way.is_some() || filter.took_min_us.is_some() || filter.charged || filter.request.is_some()
+    }
+
     /// The query with another range.
     pub(crate) fn with_range(&self, word: &str) -> String {
         self.form.with(&["range", "from", "to", "before", "after"], &[("range", word)])
@@ -203,7 +209,11 @@ pub(crate) fn from_words(form: &Form) -> String {
             _ => ("request", word.as_str()),
         })
         .collect();
-    form.with(&["q", "before", "after"], &pairs)
+    // A range that is typed takes the place of the one there was.
+    let ranged = pairs.iter().any(|(name, _)| *name == "range");
+    let without: &[&str] =
+        if ranged { &["q", "before", "after", "range", "from", "to"] } else { &["q", "before", "after"] };
+    form.with(without, &pairs)
 }
 
 /// Words, those in quotes with their spaces.
@@ -240,6 +250,7 @@ mod tests {
         let form =
             Form::parse("q=status%3A429+endpoint%3Achatgpt+took%3A%3E5s+key%3A%22batch+worker%22".as_bytes());
         assert_eq!(from_words(&form), "status=429&endpoint=chatgpt&took=%3E5s&key=batch+worker");
+        assert_eq!(from_words(&Form::parse(b"range=1h&q=range%3A24h")), "range=24h");
         let query = of("status=429&status=5xx&endpoint=chatgpt&took=%3E5s");
         assert_eq!(query.filter.statuses, [StatusMatch::Exact(429), StatusMatch::Class(5)]);
         assert_eq!(query.filter.routes, ["monitor/chatgpt"]);

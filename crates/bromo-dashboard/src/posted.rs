@@ -2,10 +2,12 @@
 //! takes a [`Posted`] cannot forget any of it.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use bromo_rules::egress::Egress;
 use bromo_rules::member::Act;
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
@@ -15,10 +17,17 @@ use crate::form::Form;
 use crate::visitor::{self, Visitor};
 use crate::{Dashboard, cookie};
 
-/// Bytes of a form.
-const FORM_BYTES_MAX: usize = 128 * 1024;
-/// A form must have arrived within this time.
-const FORM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a form is read, and for how long.
+#[derive(Clone, Copy)]
+pub(crate) struct FormLimits {
+    bytes_max: usize,
+    timeout: Duration,
+}
+
+/// Of somebody who is signed in.
+pub(crate) const OURS: FormLimits = FormLimits { bytes_max: 128 * 1024, timeout: Duration::from_secs(30) };
+/// Of anybody.
+pub(crate) const ANYBODYS: FormLimits = FormLimits { bytes_max: 4096, timeout: Duration::from_secs(5) };
 /// The field that shows that a form is ours.
 const TOKEN: &str = "token";
 
@@ -57,7 +66,12 @@ impl<N: Needs> FromRequest<Dashboard> for Posted<N> {
     async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, dashboard).await?;
-        let form = read(&parts.headers, body, &visitor.token).await.map_err(IntoResponse::into_response)?;
+        let place = dashboard.bounds.form().map_err(IntoResponse::into_response)?;
+        let public = Some(dashboard.settings.public_url.as_str());
+        let form = read(&parts.headers, public, body, &visitor.token, OURS)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        drop(place);
         if !visitor.may(N::ACT) {
             return Err(PageError::Forbidden { act: N::ACT }.into_response());
         }
@@ -69,49 +83,68 @@ impl<N: Needs> FromRequest<Dashboard> for Posted<N> {
 pub(crate) struct Knock {
     pub(crate) form: Form,
     pub(crate) headers: HeaderMap,
+    /// The network it came from; none where that is a proxy's, which all come from.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl FromRequest<Dashboard> for Knock {
     type Rejection = Response;
 
-    async fn from_request(request: Request, _: &Dashboard) -> Result<Self, Response> {
+    async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
+        let place = dashboard.bounds.form().map_err(IntoResponse::into_response)?;
         let cookie = cookie::read(&parts.headers, cookie::FORM).unwrap_or_default().to_owned();
-        let form = read(&parts.headers, body, &cookie).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { form, headers: parts.headers })
+        let public = Some(dashboard.settings.public_url.as_str());
+        let form = read(&parts.headers, public, body, &cookie, ANYBODYS)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        drop(place);
+        let peer = parts
+            .extensions
+            .get::<IpAddr>()
+            .copied()
+            .filter(|address| Egress::default().judge(*address).is_ok());
+        Ok(Self { form, headers: parts.headers, peer })
     }
 }
 
-/// Reads a form and makes sure that a page of ours sent it.
+/// Reads a form and makes sure that a page of ours sent it. `public` is the address that people come by, where a proxy
+/// stands before this program.
 pub(crate) async fn read(
     headers: &HeaderMap,
+    public: Option<&str>,
     body: axum::body::Body,
     cookie: &str,
+    limits: FormLimits,
 ) -> Result<Form, PageError> {
-    if !is_same_origin(headers) {
+    // Without its cookie no form is ours, whatever it holds.
+    if cookie.is_empty() || !is_same_origin(headers, public) {
         return Err(PageError::NotOurs);
     }
-    let reading = axum::body::to_bytes(body, FORM_BYTES_MAX);
-    let bytes = match tokio::time::timeout(FORM_TIMEOUT, reading).await {
+    let reading = axum::body::to_bytes(body, limits.bytes_max);
+    let bytes = match tokio::time::timeout(limits.timeout, reading).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(PageError::FormTooLarge { bytes_max: FORM_BYTES_MAX }),
+        Ok(Err(_)) => return Err(PageError::FormTooLarge { bytes_max: limits.bytes_max }),
         Err(_) => return Err(PageError::FormTooSlow),
     };
     let form = Form::parse(&bytes);
     if visitor::is_ours(cookie, form.raw(TOKEN)) { Ok(form) } else { Err(PageError::NotOurs) }
 }
 
-/// What browsers say of where a form comes from; the token below decides where they say nothing.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+/// What browsers say of where a form comes from; the token decides where they say nothing.
+fn is_same_origin(headers: &HeaderMap, public: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let site = text(http::HeaderName::from_static("sec-fetch-site"));
     if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return false;
     }
-    match (text(ORIGIN), text(HOST)) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, of)| of == host),
-        _ => true,
-    }
+    let Some(origin) = text(ORIGIN) else { return true };
+    let host = |url: &str| {
+        url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default().to_owned())
+    };
+    let from = host(origin);
+    // A proxy may not pass the host on that people see.
+    from.is_some() && (from.as_deref() == text(HOST) || from == public.and_then(host))
 }
 
 #[cfg(test)]
@@ -127,9 +160,9 @@ mod tests {
 
     #[test]
     fn a_form_of_another_site_is_refused_before_its_token_is_looked_at() {
-        assert!(is_same_origin(&headers(&[("host", "a:1"), ("origin", "http://a:1")])));
-        assert!(!is_same_origin(&headers(&[("host", "a:1"), ("origin", "http://b:1")])));
-        assert!(!is_same_origin(&headers(&[("host", "a:1"), ("origin", "null")])));
-        assert!(!is_same_origin(&headers(&[("sec-fetch-site", "cross-site")])));
+        assert!(is_same_origin(&headers(&[("host", "a:1"), ("origin", "http://a:1")]), None));
+        assert!(!is_same_origin(&headers(&[("host", "a:1"), ("origin", "http://b:1")]), Some("https://c/")));
+        assert!(!is_same_origin(&headers(&[("host", "a:1"), ("origin", "null")]), None));
+        assert!(!is_same_origin(&headers(&[("sec-fetch-site", "cross-site")]), None));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn call(base: &str, key: &str, path: &str, body: &str) -> Vec<Snippet
         "const response = await fetch(\"{url}\", {{\n  method: \"POST\",\n  headers: {{ Authorization: \"Bearer {key}\", \"Content-Type\": \"application/json\" }},\n  body: {literal},\n}});\nconsole.log(response.status, Object.fromEntries(response.headers));\nconsole.log(await response.json());"
     );
     let rust = format!(
-        "// Cargo.toml: ureq = \"3\"\nfn main() -> Result<(), ureq::Error> {{\n    let mut response = ureq::post(\"{url}\")\n        .header(\"Authorization\", \"Bearer {key}\")\n        .header(\"Content-Type\", \"application/json\")\n        .send(r###\"{body}\"###)?;\n    println!(\"{{:?}}\", response.headers());\n    println!(\"{{}}\", response.body_mut().read_to_string()?);\n    Ok(())\n}}"
+        "// Cargo.toml: ureq = \"3\"\nfn main() -> Result<(), ureq::Error> {{\n    let mut response = ureq::post(\"{url}\")\n        .header(\"Authorization\", \"Bearer {key}\")\n        .header(\"Content-Type\", \"application/json\")\n        .send({body:?})?;\n    println!(\"{{:?}}\", response.headers());\n    println!(\"{{}}\", response.body_mut().read_to_string()?);\n    Ok(())\n}}"
     );
     [("curl", curl), ("Python", python), ("TypeScript", typescript), ("Rust", rust)]
         .into_iter()
@@ -45,6 +45,13 @@ pub(crate) fn call(base: &str, key: &str, path: &str, body: &str) -> Vec<Snippet
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_question_ends_the_string_it_stands_in() {
+        let rust =
+            &call("http://a", "k", "/v1/x", r####"{"prompt":"x\"###);std::process::exit(7);//"}"####)[3];
+        assert!(rust.code.contains(r####".send("{\"prompt\":\"x\\\"###);std"####), "{}", rust.code);
+    }
 
     #[test]
     fn a_quote_in_a_question_ends_no_string() {

@@ -18,6 +18,8 @@ use crate::random::{self, RandomError};
 pub const NAME_MAX: usize = 64;
 /// Accounts on one page of a list.
 pub const PAGE_MAX: u32 = 1000;
+/// Keys of an account that work.
+pub const KEYS_MAX: usize = 1000;
 
 /// Why an account was not changed, or is not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum AccountError {
     /// There is no plan of that name.
     #[error("no plan `{0}`")]
     NoPlan(String),
+    /// The account has as many keys as it may.
+    #[error("an account has at most {KEYS_MAX} keys that work: revoke one first")]
+    TooManyKeys,
     /// Names are 1 to 64 characters without control characters.
     #[error("a name has 1 to {NAME_MAX} characters, none of them a control character")]
     BadName,
@@ -140,6 +145,10 @@ impl Engine {
         name: Option<&str>,
     ) -> Result<(Key, ApiKey), AccountError> {
         let name = name.map(check_name).transpose()?;
+        let keys = self.parts.store.list_keys(account).await?;
+        if keys.iter().filter(|key| key.revoked_at.is_none()).count() >= KEYS_MAX {
+            return Err(AccountError::TooManyKeys);
+        }
         let (key, secret) = self.new_key(account, kind, name)?;
         self.parts.store.create_key(&key).await?;
         Ok((key, secret))

@@ -104,7 +104,8 @@ impl From<AccountError> for MemberError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::NoPlan(plan) => Self::NoPlan(plan),
-            AccountError::BadName => Self::BadAccountName,
+            // No key is made on the way of members.
+            AccountError::BadName | AccountError::TooManyKeys => Self::BadAccountName,
             AccountError::Store(error) => error.into(),
             AccountError::NotInForce(error) => Self::NotInForce(error),
             AccountError::CutOff => Self::CutOff,

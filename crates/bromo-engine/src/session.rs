@@ -81,7 +81,8 @@ impl Engine {
         peer: Option<IpAddr>,
         replaces: Option<&str>,
     ) -> Result<(Token, Member), SignInError> {
-        let email = email.parse::<Email>().ok();
+        // What is no address is nobody's, as anybody can tell: it is not worth the work of a hash.
+        let email = Some(email.parse::<Email>().map_err(|_| SignInError::Wrong)?);
         self.guard
             .begin(email.as_ref(), peer, self.clock().now())
             .map_err(|Wait { seconds }| SignInError::Wait { seconds })?;

@@ -155,7 +155,11 @@ pub(super) async fn set_plan(
 ) -> Answer {
     let engine = &office.parts.engine;
     let account = engine.find_account(&id).await?.id;
-    engine.set_plan(account, form.text("plan")).await?;
+    match engine.set_plan(account, form.text("plan")).await {
+        Ok(_) => {}
+        Err(error @ AccountError::NoPlan(_)) => return Err(PageError::Bad(error.to_string())),
+        Err(error) => return Err(error.into()),
+    }
     to(&format!("/accounts/{account}?done=plan"))
 }
 

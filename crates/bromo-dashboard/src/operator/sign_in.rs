@@ -98,8 +98,9 @@ impl FromRequest<Office> for Ordered {
     async fn from_request(request: Request, office: &Office) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let operator = Operator::from_request_parts(&mut parts, office).await?;
-        let form =
-            posted::read(&parts.headers, body, &operator.token).await.map_err(IntoResponse::into_response)?;
+        let form = posted::read(&parts.headers, None, body, &operator.token, posted::OURS)
+            .await
+            .map_err(IntoResponse::into_response)?;
         Ok(Self { operator, form })
     }
 }
@@ -136,7 +137,9 @@ impl FromRequest<Office> for Knock {
     async fn from_request(request: Request, _: &Office) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let cookie = cookie::read(&parts.headers, cookie::FORM).unwrap_or_default().to_owned();
-        let form = posted::read(&parts.headers, body, &cookie).await.map_err(IntoResponse::into_response)?;
+        let form = posted::read(&parts.headers, None, body, &cookie, posted::ANYBODYS)
+            .await
+            .map_err(IntoResponse::into_response)?;
         Ok(Self { form, headers: parts.headers })
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn show(State(dashboard): At, Path(token): Path<String>, header
 pub(super) async fn accept(
     State(dashboard): At,
     Path(token): Path<String>,
-    Knock { form, headers }: Knock,
+    Knock { form, headers, .. }: Knock,
 ) -> Answer {
     let password = form.raw("password");
     match dashboard.engine.accept_invitation(&token, password).await {

@@ -129,6 +129,7 @@ async fn keys(
 /// All keys of the account, those that work first, then the newest.
 async fn rows(dashboard: &Dashboard, visitor: &Visitor) -> Result<Vec<Row>, PageError> {
     let keys = dashboard.engine.store().list_keys(visitor.account.id).await?;
+    let _turn = dashboard.bounds.read(visitor.account.id).await?;
     let mut figures = key_figures(dashboard, visitor.account.id).await?;
     let row = |key: Key| Row { figures: figures.remove(&key.id).unwrap_or_default(), key };
     let mut rows: Vec<Row> = keys.into_iter().map(row).collect();
@@ -143,8 +144,8 @@ pub(super) async fn create(State(dashboard): At, Posted { visitor, form, .. }: P
         dashboard.engine.create_key(visitor.account.id, kind, (!name.is_empty()).then_some(&name)).await;
     let (key, secret) = match made {
         Ok(made) => made,
-        Err(AccountError::BadName) => {
-            let fault = Some(AccountError::BadName.to_string());
+        Err(error @ (AccountError::BadName | AccountError::TooManyKeys)) => {
+            let fault = Some(error.to_string());
             let keys = keys(&dashboard, visitor, &Form::default(), name, kind, fault).await?;
             return faulty(&keys);
         }

@@ -161,20 +161,25 @@ pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(form): Qu
     if form.is_set("q") {
         return to(&format!("/logs?{}", log_query::from_words(&form)));
     }
-    let (account, since) = (visitor.account.id, visitor.account.created_at);
+    let account = visitor.account.id;
+    let _turn = dashboard.bounds.read(account).await?;
+    let since = kept_since(&dashboard, visitor.account.created_at);
     let mut frame = Frame::new(&dashboard, visitor, "/logs", "Logs", &form);
     let (keys, names) = key_names(&dashboard, account).await?;
     let query = LogQuery::of(&form, account, &keys, &frame.look.zone, frame.now);
-    let before = form.text("before").parse().ok();
+    let before: Option<u64> = form.text("before").parse().ok();
+    let newest = newest_cursor(&dashboard, account).await?;
     let found = dashboard.logs.read(&query.filter, before, LINES, SEARCH_BUDGET).await?;
-    let newest = found.lines.first().map_or(0, |line| line.cursor);
+    // Where the tail begins: after all that was looked through.
+    let newest =
+        if before.is_none() { newest.max(found.lines.first().map_or(0, |line| line.cursor)) } else { 0 };
     let oldest = found.lines.last().map(|line| line.line.at);
     let lines: Vec<Line> = found.lines.into_iter().map(|stored| line(&names, stored)).collect();
-    // Gaps of the stretch that this page shows.
-    let (from, until) = match (lines.first(), oldest, before) {
-        (Some(first), _, Some(_)) => (oldest.unwrap_or(query.range.from), first.line.at),
-        _ if found.more.is_some() => (oldest.unwrap_or(query.range.from), query.range.until),
-        _ => (query.range.from, query.range.until),
+    // Gaps of the stretch that this page shows, from the last line of the page before on.
+    let from = if found.more.is_some() { oldest.unwrap_or(query.range.from) } else { query.range.from };
+    let until = match before {
+        Some(before) => line_at(&dashboard, account, before).await?.unwrap_or(query.range.until),
+        None => query.range.until,
     };
     let gaps = dashboard.logs.gaps(from, until, GAPS_MAX).await?;
     let chart = histogram(&dashboard, &frame, &query, since).await?;
@@ -230,37 +235,75 @@ async fn histogram(
 /// Rows for the top of the list.
 pub(crate) struct NewRows {
     pub(crate) html: String,
-    /// The newest one's cursor.
+    /// The newest line that was looked at.
     pub(crate) last: u64,
+    /// Whether none matches.
+    pub(crate) is_empty: bool,
     /// Whether there are more than are shown.
     pub(crate) more: bool,
 }
 
-/// What came after a line, newest first; none if nothing did.
+/// When the line of this cursor, or the next older one, arrived.
+async fn line_at(
+    dashboard: &Dashboard,
+    account: AccountId,
+    cursor: u64,
+) -> Result<Option<Timestamp>, PageError> {
+    let filter = LogFilter { account: Some(account), ..LogFilter::default() };
+    let found = dashboard.logs.read(&filter, Some(cursor.saturating_add(1)), 1, SEARCH_BUDGET).await?;
+    Ok(found.lines.first().map(|line| line.line.at))
+}
+
+/// The newest line of an account.
+async fn newest_cursor(dashboard: &Dashboard, account: AccountId) -> Result<u64, PageError> {
+    let filter = LogFilter { account: Some(account), ..LogFilter::default() };
+    let newest = dashboard.logs.read(&filter, None, 1, SEARCH_BUDGET).await?;
+    Ok(newest.lines.first().map_or(0, |line| line.cursor))
+}
+
+/// Since when lines of an account are kept.
+pub(crate) fn kept_since(dashboard: &Dashboard, created_at: Timestamp) -> Timestamp {
+    let keep_ms = i64::from(dashboard.settings.keep_days).saturating_mul(86_400_000);
+    let kept = dashboard.engine.clock().now().millis().saturating_sub(keep_ms);
+    created_at.max(Timestamp::from_millis(kept))
+}
+
+/// What came after a line, newest first.
 pub(crate) async fn rows_after(
     dashboard: &Dashboard,
     visitor: Visitor,
     form: &Form,
     after: u64,
     count: u32,
-) -> Result<Option<NewRows>, PageError> {
+) -> Result<NewRows, PageError> {
     let account = visitor.account.id;
+    let _turn = dashboard.bounds.read(account).await?;
     let frame = Frame::new(dashboard, visitor, "/logs", "Logs", form);
     let (keys, names) = key_names(dashboard, account).await?;
     let mut query = LogQuery::of(form, account, &keys, &frame.look.zone, frame.now);
     query.filter.after = Some(after);
     query.filter.until = None;
+    // Read before the search, so that nothing which comes meanwhile is passed over.
+    let newest = newest_cursor(dashboard, account).await?;
     let found = dashboard.logs.read(&query.filter, None, count, SEARCH_BUDGET).await?;
-    let Some(last) = found.lines.first().map(|line| line.cursor) else { return Ok(None) };
+    let first = found.lines.first().map_or(0, |line| line.cursor);
+    // What was looked through and does not match is not looked through again.
+    let last = if found.searched_to.is_none() { first.max(newest).max(after) } else { first.max(after) };
     let rows: Vec<Row> =
         found.lines.into_iter().map(|stored| Row::Line(Box::new(line(&names, stored)))).collect();
-    let html = Rows { frame: &frame, rows: &rows, query: &query }.render()?;
-    Ok(Some(NewRows { html, last, more: found.more.is_some() }))
+    let is_empty = rows.is_empty();
+    let mut html = Rows { frame: &frame, rows: &rows, query: &query }.render()?;
+    let more = found.more.is_some() && !is_empty;
+    if more {
+        html.push_str(r#"<tr class="gap"><td colspan="10">More lines came than are shown here: <a href="">reload</a>.</td></tr>"#);
+    }
+    Ok(NewRows { html, last, is_empty, more })
 }
 
 /// All lines of one request or task.
 pub(super) async fn show_line(State(dashboard): At, visitor: Visitor, Path(id): Path<String>) -> Answer {
     let account = visitor.account.id;
+    let _turn = dashboard.bounds.read(account).await?;
     let missing = || PageError::missing(format!("log line {id} in this account"));
     let Some(RequestMatch::Exact(request)) = RequestMatch::parse(&id) else { return Err(missing()) };
     let (_, names) = key_names(&dashboard, account).await?;
@@ -324,7 +367,7 @@ mod tests {
             choices: &range::CHOICES,
             keys,
             older: Some("/logs?before=1".to_owned()),
-            searched_to: Some(NOW),
+            searched_to: None,
             is_top: true,
             keep_days: 30,
             base: "http://127.0.0.1:8787".to_owned(),
@@ -341,6 +384,8 @@ mod tests {
         assert!(
             html.contains("312 lines between") && html.contains("not applied") && !html.contains("<script>")
         );
+        let unfinished = Logs { searched_to: Some(NOW), ..page("status=429", Vec::new()) };
+        assert!(rendered(&unfinished).contains("None found back to"));
         assert!(rendered(&page("", Vec::new())).contains("Nothing was asked"));
         assert!(rendered(&page("status=429", Vec::new())).contains("clear filters"));
     }

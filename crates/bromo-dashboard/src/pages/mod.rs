@@ -46,7 +46,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// Every URL of the dashboard, and `beyond` for all others.
 pub fn router(parts: Parts, beyond: Beyond) -> Router {
     let thread = parts.thread.clone();
-    let dashboard = Dashboard(Arc::new(parts));
+    let dashboard = Dashboard::new(parts);
     Router::new()
         .route("/", get(overview::show))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))

@@ -1,5 +1,7 @@
 //! The plan: what it gives, what another would give, and the change from one to the other.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use bromo_rules::credit::Credits;
@@ -17,6 +19,9 @@ use crate::posted::{Manage, Posted};
 use crate::settings::Upgrades;
 use crate::text::number;
 use crate::visitor::Visitor;
+
+/// How long a change is told of.
+const NEWS: Duration = Duration::from_secs(60);
 
 /// A plan as seen from the one in force.
 struct Row {
@@ -45,6 +50,21 @@ enum Step {
     Downgrade,
     /// Not without talking to somebody.
     Contact,
+}
+
+impl Step {
+    /// What its button says in the form.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Here => "stay",
+            Self::Scheduled => "wait",
+            Self::Upgrade => "up",
+            Self::Approval => "ask",
+            Self::Checkout(_) => "pay",
+            Self::Downgrade => "down",
+            Self::Contact => "talk",
+        }
+    }
 }
 
 impl Row {
@@ -151,8 +171,11 @@ async fn plans(
     let used = (visitor.account.allocated - visitor.account.balance.plan).max(Credits::ZERO);
     let contact = contact_link(&dashboard.settings.contact);
     let mut frame = Frame::new(dashboard, visitor, "/plan", "Plan", query);
-    if let (Some(at), Some(plan)) = (query.text("since").parse().ok(), &current) {
-        let since = frame.look.zone.clock(Timestamp::from_millis(at));
+    let since = query.text("since").parse().ok().map(Timestamp::from_millis);
+    // Right after the change: an old address is no news.
+    let since = since.filter(|since| *since <= frame.now && frame.now.since(*since) < NEWS);
+    if let (Some(at), Some(plan)) = (since, &current) {
+        let since = frame.look.zone.clock(at);
         frame.message = Some(format!(
             "{} since {since}: {} for the next request of every key.",
             plan.title,
@@ -172,6 +195,10 @@ fn find(dashboard: &Dashboard, name: &str) -> Result<Plan, PageError> {
 
 /// Asks before a downgrade.
 pub(super) async fn ask(State(dashboard): At, visitor: Visitor, Path(name): Path<String>) -> Answer {
+    let is_down = |row: &Row| row.plan.name == name && row.step == Step::Downgrade;
+    if !rows(&dashboard, &visitor).iter().any(is_down) {
+        return super::to("/plan");
+    }
     let (from, to) = (find(&dashboard, &visitor.account.plan)?, find(&dashboard, &name)?);
     page(&Down { frame: Frame::new(&dashboard, visitor, "/plan", "Change plan", &Form::default()), from, to })
 }
@@ -184,11 +211,13 @@ pub(super) async fn change(
 ) -> Answer {
     let plan = find(&dashboard, &name)?;
     let account = visitor.account.id;
-    if form.text("from") != visitor.account.plan {
-        return page(&plans(&dashboard, visitor, &Form::default(), true).await?);
-    }
     let step =
         rows(&dashboard, &visitor).into_iter().find(|row| row.plan.name == plan.name).map(|row| row.step);
+    // What the button said must be what happens.
+    let is_meant = step.as_ref().is_some_and(|step| step.word() == form.text("step"));
+    if form.text("from") != visitor.account.plan || !is_meant {
+        return page(&plans(&dashboard, visitor, &Form::default(), true).await?);
+    }
     match step {
         Some(Step::Upgrade) => {
             dashboard.engine.set_plan(account, &plan.name).await?;

@@ -96,10 +96,10 @@ pub(super) async fn show(State(dashboard): At, headers: HeaderMap, Query(query):
     Ok(form.keep(dashboard.settings.is_secure(), page(&sign_in)?))
 }
 
-pub(super) async fn enter(State(dashboard): At, Knock { form, headers }: Knock) -> Answer {
+pub(super) async fn enter(State(dashboard): At, Knock { form, headers, peer }: Knock) -> Answer {
     let (email, password) = (form.text("email"), form.raw("password"));
     let before = cookie::read(&headers, cookie::SESSION);
-    let fault = match dashboard.engine.sign_in(email, password, None, before).await {
+    let fault = match dashboard.engine.sign_in(email, password, peer, before).await {
         Ok((session, _)) => return signed_in(&dashboard, &session, own_path(form.text("to"))),
         Err(SignInError::Store(error)) => return Err(error.into()),
         Err(error) => error.to_string(),

@@ -77,7 +77,7 @@ pub(super) async fn show(State(dashboard): At, headers: HeaderMap) -> Answer {
     Ok(form.keep(dashboard.settings.is_secure(), page(&sign_up)?))
 }
 
-pub(super) async fn join(State(dashboard): At, Knock { form, headers }: Knock) -> Answer {
+pub(super) async fn join(State(dashboard): At, Knock { form, headers, .. }: Knock) -> Answer {
     if !dashboard.settings.sign_up {
         return Err(PageError::missing("sign-up here: an operator opens accounts"));
     }

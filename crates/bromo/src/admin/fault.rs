@@ -64,7 +64,9 @@ impl From<AccountError> for Fault {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Store(error) => error.into(),
-            AccountError::NoPlan(_) | AccountError::BadName => Self::invalid(error.to_string()),
+            AccountError::NoPlan(_) | AccountError::BadName | AccountError::TooManyKeys => {
+                Self::invalid(error.to_string())
+            }
             AccountError::NotInForce(_) => Self {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "SERVICE_UNAVAILABLE",

@@ -50,6 +50,8 @@ pub(super) struct Counted {
     pub(super) charged: Vec<i64>,
     /// Whether any key was ever used.
     pub(super) is_used: bool,
+    /// Since when lines are kept.
+    pub(super) kept_since: Timestamp,
 }
 
 impl Counted {
@@ -60,6 +62,7 @@ impl Counted {
         query: &Form,
     ) -> Result<Self, PageError> {
         let account = visitor.account.id;
+        let _turn = dashboard.bounds.read(account).await?;
         let frame = Frame::new(dashboard, visitor, "/", "Overview", query);
         let (zone, now) = (&frame.look.zone, frame.now);
         let (keys, names) = logs::key_names(dashboard, account).await?;
@@ -117,6 +120,7 @@ impl Counted {
             charged: credit::charged(&credit_steps, [&other_days, if shares { &all } else { &[] }]),
             hour_lines: Lines { from: hour_from, until: now, narrowed: Vec::new() },
             is_used: !uses.is_empty(),
+            kept_since: logs::kept_since(dashboard, frame.account.created_at),
             frame,
             range,
             fault,
@@ -149,7 +153,7 @@ impl Counted {
 
     /// Before this nothing was counted, or it is left out because there is too much of it.
     pub(super) fn since(&self) -> Timestamp {
-        let created = self.frame.account.created_at;
+        let created = self.kept_since;
         match self.all.first() {
             Some(first) if self.all.len() >= ROLLUPS_MAX => first.start.max(created),
             _ => created,

@@ -83,6 +83,7 @@ fn counted(frame: Frame, all: Vec<Rollup>, key_name: &str) -> Counted {
         charged: vec![1_000_000; credit_steps.count],
         credit_steps,
         is_used: true,
+        kept_since: frame.account.created_at,
         frame,
     }
 }
