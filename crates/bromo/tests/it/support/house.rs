@@ -18,6 +18,7 @@ pub(crate) const IDEMPOTENCY: &str = "report-<svg/onload=alert(3)>";
 
 /// One slot, so that a held task leaves the next one waiting; strangers may sign up.
 const SETTINGS: &str = "[dashboard]\nsign_up = true\n\
+    [[plans]]\nname = \"tiny\"\ntitle = \"Tiny\"\nslots = 1\ncredits = 1000\nself_serve = true\n\
     [[plans]]\nname = \"free\"\ntitle = \"Small\"\nslots = 1\ncredits = 100000\nself_serve = true\n\
     [[plans]]\nname = \"large\"\ntitle = \"Large\"\nslots = 4\ncredits = 200000\nself_serve = true\n";
 
@@ -26,6 +27,8 @@ pub(crate) struct House {
     pub(crate) owner: Member,
     pub(crate) member: Member,
     pub(crate) viewer: Member,
+    /// The id of a member who is none of these.
+    other: String,
     /// The id of the key that has calls.
     pub(crate) key: String,
     /// A request in the log.
@@ -54,6 +57,7 @@ impl House {
         let owner = bromo.engine().owner_or_new(account, "owner@acme.example").await.unwrap();
         let member = join(&bromo, &owner, "member@acme.example", Role::Member).await;
         let viewer = join(&bromo, &owner, "viewer@acme.example", Role::Viewer).await;
+        let other = join(&bromo, &owner, "other@acme.example", Role::Viewer).await;
         let invited = bromo.engine().invite(&owner, "invited@acme.example", Role::Member).await.unwrap();
         let link = bromo.engine().make_link(&owner).await.unwrap();
         bromo.engine().set_keep_texts(account, true).await.unwrap();
@@ -83,6 +87,7 @@ impl House {
             owner,
             member,
             viewer,
+            other: other.id.to_string(),
             key: key.id.to_string(),
             request,
             tasks: [ended, running, waiting],
@@ -109,8 +114,8 @@ impl House {
             .replace("{request}", &self.request)
             .replace("{task}/cancel", &format!("{}/cancel", self.tasks[2]))
             .replace("{task}", &self.tasks[0])
-            .replace("{member}", &self.viewer.id.to_string())
-            .replace("{plan}", "large")
+            .replace("{member}", &self.other)
+            .replace("{plan}", "tiny")
             .replace("{url}", &self.receiver.url("/test"))
     }
 

@@ -64,7 +64,7 @@ pub(crate) const DASHBOARD: &[Route] = &[
     ),
     route("/invitation/{token}", Get::Open, Post::Knock, &[("password", PASSWORD)]),
     route("/plan", Get::Page, Post::No, &[]),
-    route("/plan/{plan}", Get::Page, Post::Manage, &[("from", "free")]),
+    route("/plan/{plan}", Get::Page, Post::Manage, &[("from", "free"), ("step", "down")]),
     route("/plan-request/withdraw", Get::No, Post::Manage, &[]),
     route("/keys", Get::Page, Post::Work, &[("name", "new"), ("kind", "live")]),
     route("/keys/{key}/revoke", Get::Page, Post::Work, &[]),
