@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use bromo_rules::account::Key;
 use bromo_rules::credit::Way;
 use bromo_rules::endpoint::Endpoint;
@@ -12,7 +12,7 @@ use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::log::LogLine;
 use bromo_rules::outcome::Outcome;
 use bromo_rules::time::Timestamp;
-use bromo_store::{LogFilter, LogGap, RequestMatch, StoredLine};
+use bromo_store::{LogFilter, LogGap, StoredLine};
 
 use super::{Answer, At, Query, page, to};
 use crate::chart::{self, Chart};
@@ -25,7 +25,7 @@ use crate::visitor::Visitor;
 use crate::{Dashboard, series};
 
 /// Lines of a page.
-const LINES: u32 = 100;
+pub(super) const LINES: u32 = 100;
 /// A search stops after this time and says how far it came.
 pub(crate) const SEARCH_BUDGET: Duration = Duration::from_millis(200);
 /// Gaps that are looked at for one page.
@@ -115,18 +115,6 @@ struct Rows<'a> {
     query: &'a LogQuery,
 }
 
-#[derive(Template)]
-#[template(path = "pages/log_line.html")]
-struct Detail {
-    frame: Frame,
-    lines: Vec<Line>,
-    request: String,
-    snippets: Vec<crate::snippet::Snippet>,
-    keeps: bool,
-    /// The question and the answer's JSON, if they were kept.
-    texts: Option<(String, String)>,
-}
-
 /// The names of keys.
 pub(crate) async fn key_names(
     dashboard: &Dashboard,
@@ -138,7 +126,7 @@ pub(crate) async fn key_names(
     Ok((keys, names))
 }
 
-fn line(names: &HashMap<KeyId, String>, stored: StoredLine) -> Line {
+pub(super) fn line(names: &HashMap<KeyId, String>, stored: StoredLine) -> Line {
     let key_name = names.get(&stored.line.key).cloned().unwrap_or_else(|| stored.line.key.to_string());
     Line { cursor: stored.cursor, key_name, line: stored.line }
 }
@@ -300,38 +288,6 @@ pub(crate) async fn rows_after(
     Ok(NewRows { html, last, is_empty, more })
 }
 
-/// All lines of one request or task.
-pub(super) async fn show_line(State(dashboard): At, visitor: Visitor, Path(id): Path<String>) -> Answer {
-    let account = visitor.account.id;
-    let _turn = dashboard.bounds.read(account).await?;
-    let missing = || PageError::missing(format!("log line {id} in this account"));
-    let Some(RequestMatch::Exact(request)) = RequestMatch::parse(&id) else { return Err(missing()) };
-    let (_, names) = key_names(&dashboard, account).await?;
-    let wanted = Some(RequestMatch::Exact(request));
-    let filter = LogFilter { account: Some(account), request: wanted, ..LogFilter::default() };
-    let found = dashboard.logs.read(&filter, None, LINES, SEARCH_BUDGET * 10).await?;
-    let lines: Vec<Line> = found.lines.into_iter().map(|stored| line(&names, stored)).collect();
-    let Some(first) = lines.first() else { return Err(missing()) };
-    let path = format!("/v1/{}", first.line.route);
-    let is_call = first.line.route.starts_with("monitor/") && !first.is_task();
-    let texts = dashboard.logs.lookup_text(account, request).await?.map(|kept| {
-        let answer: Option<serde_json::Value> = serde_json::from_slice(&kept.answer).ok();
-        let answer = answer.and_then(|answer| serde_json::to_string_pretty(&answer).ok());
-        (String::from_utf8_lossy(&kept.question).into_owned(), answer.unwrap_or_default())
-    });
-    let question = texts.as_ref().map_or("YOUR QUESTION", |(question, _)| question.as_str());
-    let body = serde_json::json!({ "prompt": question, "country": "US" }).to_string();
-    let base = &dashboard.settings.public_url;
-    let snippets = if is_call {
-        crate::snippet::call(base, crate::snippet::KEY_PLACEHOLDER, &path, &body)
-    } else {
-        Vec::new()
-    };
-    let keeps = visitor.account.keep_texts;
-    let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default());
-    page(&Detail { frame, lines, request: id, snippets, keeps, texts })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,15 +359,5 @@ mod tests {
         let shape: String =
             rows.iter().map(|row| if matches!(row, Row::Gap(_)) { 'g' } else { 'l' }).collect();
         assert_eq!(shape, "glglg");
-    }
-
-    #[test]
-    fn a_line_renders_with_its_texts_and_without() {
-        for (way, texts) in [(Way::Now, Some((HOSTILE.to_owned(), HOSTILE.to_owned()))), (Way::Later, None)] {
-            let lines = vec![sample(500, "INTERNAL_SERVER_ERROR", way)];
-            let snippets = crate::snippet::first_call("http://a", "KEY");
-            let frame = frame(Role::Member, "/logs");
-            rendered(&Detail { frame, lines, request: "0192".to_owned(), snippets, keeps: true, texts });
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod invitation;
 mod keys;
+mod log_line;
 pub(crate) mod logs;
 pub(crate) mod overview;
 mod plan;
@@ -60,7 +61,7 @@ pub fn router(parts: Parts, beyond: Beyond) -> Router {
         .route("/keys", get(keys::show).post(keys::create))
         .route("/keys/{key}/revoke", get(keys::ask_revoke).post(keys::revoke))
         .route("/logs", get(logs::show))
-        .route("/logs/{request}", get(logs::show_line))
+        .route("/logs/{request}", get(log_line::show))
         .route("/logs/export.csv", get(export::csv))
         .route("/logs/export.ndjson", get(export::ndjson))
         .route("/tasks", get(tasks::show))

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use bromo_rules::key::KeyKind;
 use bromo_rules::member::{EmailError, PasswordError, Role};
 
 use super::{House, PASSWORD};
+use crate::account::{AccountError, KEYS_MAX};
 use crate::member::{INVITATION_LASTS, INVITATIONS_MAX, MemberError};
 use crate::session::SignInError;
 
@@ -210,4 +212,20 @@ async fn texts_are_kept_once_that_is_turned_on() {
         let account = house.engine.set_keep_texts(owner.account, keep).await.unwrap();
         assert_eq!(account.keep_texts, keep);
     }
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_keys_that_work_and_one_more_for_each_that_is_revoked() {
+    let house = House::new();
+    let account = house.owner("lite").await.account;
+    let make = async || house.engine.create_key(account, KeyKind::Live, None).await;
+    let mut last = None;
+    while let Ok((key, _)) = make().await {
+        last = Some(key.id);
+    }
+    let keys = house.engine.store().list_keys(account).await.unwrap();
+    assert_eq!(keys.len(), KEYS_MAX);
+    assert!(matches!(make().await, Err(AccountError::TooManyKeys)));
+    house.engine.revoke_key(last.unwrap()).await.unwrap();
+    assert!(make().await.is_ok());
 }

@@ -3,7 +3,7 @@
 use bromo_rules::key::KeyKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Bromo, Customer, Upstream, until};
+use crate::support::{Bromo, Customer, DEADLINE, Upstream, Visitor, until};
 
 /// All slots of plan lite are free again: ten calls fit at once.
 async fn all_free(bromo: &Bromo, upstream: &Upstream, customer: &Customer) {
@@ -107,6 +107,24 @@ async fn a_shutdown_lets_running_calls_end_and_refuses_new_connections() {
     upstream.release();
     let reply = running.await.unwrap();
     assert_eq!((reply.status, reply.number("x-credits-charged")), (200, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_never_arrives_holds_up_no_shutdown() {
+    // Far longer than this test may take.
+    let mut bromo = Bromo::with("[listen]\nshutdown_ms = 600000\n");
+    let customer = bromo.customer("free").await;
+    let owner = bromo.engine().owner_or_new(customer.account, "ada@example.com").await.unwrap();
+    let cookie = Visitor::member(&bromo, &owner).await.cookie().to_owned();
+    let mut stream = tokio::net::TcpStream::connect(bromo.running().api).await.unwrap();
+    let head =
+        format!("POST /keys HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\ncontent-length: 1000\r\n\r\ntok");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let restarted = tokio::task::spawn_blocking(move || {
+        bromo.restart(); // Waits until all has ended.
+        drop(bromo);
+    });
+    tokio::time::timeout(DEADLINE, restarted).await.expect("it ended in time").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -241,6 +241,22 @@ async fn the_owner_of_the_account_may_send_every_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_button_does_what_it_said_or_nothing() {
+    let house = House::furnished().await;
+    let owner = house.visitor(&house.owner).await;
+    let before = house.state().await;
+    // The page of a downgrade leads nowhere else, and its form puts no other plan in force.
+    let page = owner.get("/plan/large").await;
+    assert_eq!((page.status, location(&page)), (303, "/plan"), "{page:?}");
+    let token = owner.form_token().await;
+    let form = [("from", "free"), ("step", "down")];
+    let reply = owner.post("/plan/large", &token, &form).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(text(&reply).contains("Nothing was changed by you"), "{reply:?}");
+    assert_eq!(house.state().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_operators_pages_open_to_the_admin_token_alone() {
     let house = House::furnished().await;
     let before = house.state().await;
