@@ -7,7 +7,7 @@
 //!   [`BACKLOG_PAGES`] have gathered; it does most of the copying and most of the fsyncs;
 //! - under steady writes that thread never catches the last frame, so the WAL would never start over
 //!   (ceilings: 2 GB in 14 s). Once it has [`WAL_PAGES_MAX`] the writer does one PASSIVE checkpoint itself,
-//!   between two groups, of what little is left; the next commit then starts the WAL over. If the thread is
+//!   between two groups, of the [`OWN_PAGES_MAX`] that are left; the next commit then starts the WAL over. If the thread is
 //!   just at it, or a read needs the pages, the writer goes on for now, but at [`WAL_PAGES_STOP`] it waits
 //!   for both: where the disk cannot follow, writing slows down rather than fill it.
 //!
@@ -31,6 +31,9 @@ use crate::error::StoreError;
 const BACKLOG_PAGES: i32 = 1000;
 /// Pages at which the writer lends a hand so that the WAL starts over: 32 MiB.
 const WAL_PAGES_MAX: i32 = 8000;
+/// It does so once so few are left to carry home, 1 MiB, since whoever waits for a commit waits for it too. Until then the
+/// thread is woken again and again: each of its rounds is shorter than the one before.
+const OWN_PAGES_MAX: i32 = 250;
 /// Pages at which the writer waits until it can: 48 MiB.
 const WAL_PAGES_STOP: i32 = 12_000;
 /// If a read kept the WAL from starting over, try again after this many more.
@@ -75,9 +78,10 @@ impl Checkpointer {
         if pages < WAL_PAGES_MAX {
             self.own_turn_at.set(WAL_PAGES_MAX);
         }
-        if pages >= self.own_turn_at.get() {
+        let (left, is_full) = (pages - home, pages >= self.own_turn_at.get());
+        if pages >= WAL_PAGES_STOP || (is_full && left <= OWN_PAGES_MAX) {
             self.take_turn(writer, pages);
-        } else if pages - home >= BACKLOG_PAGES
+        } else if (is_full || left >= BACKLOG_PAGES)
             && let Some(wake) = &self.wake
         {
             // Full means that it is about to run anyway.

@@ -35,6 +35,8 @@ const GROUP_ROWS_MAX: usize = 4096;
 const BEHIND_SHARE: usize = 2;
 /// … and so many in any case.
 const BEHIND_MIN: usize = 8;
+/// Ends and attempts in a commit of their own: whoever hands in a task meanwhile waits for it, some 4 ms.
+const BEHIND_MAX: usize = 128;
 
 /// The way to the thread that writes. Dropping it commits what was handed over, then ends the thread.
 pub(super) struct Writer {
@@ -197,7 +199,7 @@ fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>, behind: &mut Vec
         rows += job.weight();
         if job.can_wait() { behind.push_back(job) } else { group.push(job) }
     }
-    let share = if group.is_empty() { behind.len() } else { (group.len() / BEHIND_SHARE).max(BEHIND_MIN) };
+    let share = if group.is_empty() { BEHIND_MAX } else { (group.len() / BEHIND_SHARE).max(BEHIND_MIN) };
     group.extend(behind.drain(..share.min(behind.len())));
     true
 }
