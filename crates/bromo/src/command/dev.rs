@@ -55,11 +55,12 @@ pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
          Dashboard  {link}\n           \
                     (signs in once, within an hour; `bromo sign-in-link {ACCOUNT}` makes another)\n\
          Reference  http://{api}/docs\n\
-         Admin      http://{admin}/   (metrics, health, admin API)\n\n\
+         Operator   http://{admin}/   (signs in with {token}; metrics, health, admin API)\n\n\
          Ask it something:\n\n  \
          curl -i http://{api}/v1/monitor/chatgpt \\\n    \
          -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n    \
          -d '{{\"prompt\":\"What is the capital of France?\",\"country\":\"US\"}}'\n",
+        token = config.token_file.display(),
         version = env!("CARGO_PKG_VERSION"),
     ));
     ask_itself::run(api, &key)?;
