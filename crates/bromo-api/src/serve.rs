@@ -87,7 +87,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, head_timeout: Duration,
                 if connection.as_mut().poll(context).is_ready() {
                     return Poll::Ready(true);
                 }
-                if cut.as_mut().poll(context).is_ready() {
+                if stopping && cut.as_mut().poll(context).is_ready() {
                     return Poll::Ready(false);
                 }
                 peer.poll_hung_up(context).map(|()| false)
