@@ -9,7 +9,7 @@ use crate::report::{Goal, Row};
 
 const CLIENTS: usize = 64;
 /// Submits are cleared when more wait, so that the disk lasts.
-const QUEUED_MAX: f64 = 200_000.0;
+const QUEUED_MAX: f64 = 5_000_000.0;
 
 pub(crate) async fn run(server: &Server, length: Duration) -> anyhow::Result<Vec<Row>> {
     let end = Instant::now() + length;

@@ -45,6 +45,11 @@ impl Job {
         matches!(self, Self::End(_) | Self::Attempt(_))
     }
 
+    /// Whether it hands in tasks.
+    pub(super) const fn is_submit(&self) -> bool {
+        matches!(self, Self::Submit(_))
+    }
+
     /// What it changes beyond the group's [`Changes`]. Called after the commit, before anybody is answered.
     pub(super) fn apply(&mut self, memory: &Memory) {
         match self {

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +38,10 @@ const BEHIND_SHARE: usize = 2;
 const BEHIND_MIN: usize = 8;
 /// Ends and attempts in a commit of their own: whoever hands in a task meanwhile waits for it, some 4 ms.
 const BEHIND_MAX: usize = 128;
+/// After a commit with submits, ends and attempts alone wait so long for the next submit to share its commit, …
+const PATIENCE: Duration = Duration::from_millis(4);
+/// … looked for so often.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// The way to the thread that writes. Dropping it commits what was handed over, then ends the thread.
 pub(super) struct Writer {
@@ -154,7 +159,9 @@ fn write_all(
     let mut group = Vec::new();
     let mut behind = VecDeque::new();
     let mut was_failing = false;
-    while gather(&mut jobs, &mut group, &mut behind) {
+    let mut patient_until = None;
+    while gather(&mut jobs, &mut group, &mut behind, patient_until) {
+        let submits = group.iter().any(Job::is_submit);
         let committed = group::commit(connection, memory, &mut group);
         // Each caller tells of its own failure; here only the turns, or a full disk fills the log too.
         match &committed {
@@ -172,6 +179,9 @@ fn write_all(
             };
             group.push(Job::Other(Box::new(Closure::new(put_back, nobody))));
         }
+        if submits {
+            patient_until = Some(Instant::now() + PATIENCE);
+        }
         if let Some(checkpointer) = checkpointer {
             checkpointer.after_commit(connection);
         }
@@ -181,25 +191,80 @@ fn write_all(
     }
 }
 
-/// Adds what has arrived; waits only if there is nothing at all. False at the end.
+/// Adds what has arrived; waits only if there is nothing at all, or nothing that somebody waits for. False at the end.
 ///
 /// Where someone waits for an acknowledgement or a charge, only a few ends of tasks and delivery attempts, which nobody
 /// waits for, share the commit: the others stay `behind`, in their order, for the next ones. There are no more of them than
-/// attempts and deliveries under way.
-fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>, behind: &mut VecDeque<Job>) -> bool {
+/// attempts and deliveries under way. Ends alone wait until `patient_until`: where submits come one after the other, a commit
+/// between two of them would keep the next one waiting.
+fn gather(
+    jobs: &mut mpsc::Receiver<Job>,
+    group: &mut Vec<Job>,
+    behind: &mut VecDeque<Job>,
+    patient_until: Option<Instant>,
+) -> bool {
     let mut arrived = None;
     if group.is_empty() && behind.is_empty() {
         let Some(job) = jobs.blocking_recv() else { return false };
         arrived = Some(job);
     }
     let mut rows: usize = group.iter().map(Job::weight).sum();
-    while rows < GROUP_ROWS_MAX
-        && let Some(job) = arrived.take().or_else(|| jobs.try_recv().ok())
-    {
-        rows += job.weight();
-        if job.can_wait() { behind.push_back(job) } else { group.push(job) }
+    loop {
+        while rows < GROUP_ROWS_MAX
+            && let Some(job) = arrived.take().or_else(|| jobs.try_recv().ok())
+        {
+            rows += job.weight();
+            if job.can_wait() { behind.push_back(job) } else { group.push(job) }
+        }
+        if !group.is_empty() || patient_until.is_none_or(|until| until <= Instant::now()) {
+            break;
+        }
+        std::thread::sleep(GLANCE);
     }
     let share = if group.is_empty() { BEHIND_MAX } else { (group.len() / BEHIND_SHARE).max(BEHIND_MIN) };
     group.extend(behind.drain(..share.min(behind.len())));
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{end, task};
+    use crate::tasks::{Claim, Ender};
+    use bromo_rules::id::AccountId;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn an_end() -> Job {
+        let ender = Ender::Claim(Claim { seq: 1, fence: 1 });
+        Job::End(Box::new(Asked::new(end(ender), oneshot::channel().0)))
+    }
+
+    fn a_submit() -> Job {
+        let account = AccountId::from_random(1);
+        let ask = Submission::new(account, vec![task(account, 1)], 10);
+        Job::Submit(Box::new(Asked::new(ask, oneshot::channel().0)))
+    }
+
+    #[test]
+    fn ends_wait_for_the_next_submit_where_submits_come_one_after_the_other() {
+        let (sender, mut jobs) = mpsc::channel(8);
+        sender.try_send(an_end()).ok().unwrap();
+        let late = std::thread::spawn(move || sender.blocking_send(a_submit()).ok().unwrap());
+        let (mut group, mut behind) = (Vec::new(), VecDeque::new());
+        assert!(gather(&mut jobs, &mut group, &mut behind, Some(Instant::now() + LONG)));
+        late.join().unwrap();
+        assert!(matches!(group.as_slice(), [Job::Submit(_), Job::End(_)]));
+    }
+
+    #[test]
+    fn ends_alone_wait_for_nobody() {
+        let (sender, mut jobs) = mpsc::channel(8);
+        for patient_until in [None, Some(Instant::now())] {
+            sender.try_send(an_end()).ok().unwrap();
+            let mut group = Vec::new();
+            assert!(gather(&mut jobs, &mut group, &mut VecDeque::new(), patient_until));
+            assert!(matches!(group.as_slice(), [Job::End(_)]));
+        }
+    }
 }
