@@ -77,13 +77,13 @@ pub struct Ask {
     pub want: Option<Want>,
 }
 
-/// A task that wants to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Tasks of one account that want to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// The account, as the asker knows it.
     pub facts: Facts,
     /// The present instant.
     pub now: Timestamp,
-    /// What it holds while it runs.
-    pub want: Want,
+    /// What each holds while it runs, in the order in which they are to start.
+    pub wants: Vec<Want>,
 }

@@ -39,6 +39,7 @@ macro_rules! each_contract_test {
             nobody_is_called_out_who_was_not_denied
             a_task_that_can_never_be_paid_is_not_called_out
             a_stale_start_takes_nothing
+            tasks_that_ask_together_start_up_to_the_first_that_may_not
         }
     };
 }
@@ -279,10 +280,11 @@ pub async fn accounts_do_not_see_each_other(admission: &dyn Admission) {
     let (standing, _other) = Customer::admitted(other.decide().await);
     assert_eq!(slots(standing), (1, 1));
     assert!(matches!(one.refused().await, Denial::Slots { .. }));
-    let mut usage = admission.usage();
+    let mut usage = admission.usage().await.expect("the backend is there");
     usage.sort_by_key(|usage| usage.account);
     let current: Vec<_> = usage.iter().map(|usage| usage.slots.current).collect();
     assert_eq!(current, [1, 1]);
+    assert_eq!(admission.in_use(other.ask.facts.account).await, Ok(1));
 }
 
 /// See its name.
@@ -310,7 +312,7 @@ impl<'a> Task<'a> {
         }));
         let (facts, now) = (customer.ask.facts, customer.ask.now);
         let want = Want { hold: Credits::new(hold), usually_ends: now };
-        Self { admission: customer.admission, start: Start { facts, now, want }, called }
+        Self { admission: customer.admission, start: Start { facts, now, wants: vec![want] }, called }
     }
 
     async fn start(&self) -> Started {
@@ -319,14 +321,14 @@ impl<'a> Task<'a> {
 
     async fn enter(&self) -> Permit {
         match self.start().await {
-            Started::Admitted(_, permit) => permit,
+            Started::Judged { mut permits, denial: None, .. } if permits.len() == 1 => permits.remove(0),
             other => panic!("not admitted: {other:?}"),
         }
     }
 
     async fn refused(&self) -> Denial {
         match self.start().await {
-            Started::Denied(_, denial) => denial,
+            Started::Judged { permits, denial: Some(denial), .. } if permits.is_empty() => denial,
             other => panic!("not denied: {other:?}"),
         }
     }
@@ -435,4 +437,23 @@ pub async fn a_stale_start_takes_nothing(admission: &dyn Admission) {
     admission.announce(Facts { version: 5, ..customer.ask.facts }).await.expect("the backend is there");
     assert!(matches!(task.start().await, Started::Stale));
     assert_eq!(admission.held(customer.ask.facts.account).await, Ok(Credits::ZERO));
+}
+
+/// See its name.
+pub async fn tasks_that_ask_together_start_up_to_the_first_that_may_not(admission: &dyn Admission) {
+    let mut customer = Customer::new(admission, 3);
+    customer.ask.facts.balance = Credits::new(10);
+    let mut task = Task::of(&customer, 4);
+    let want = task.start.wants[0];
+    task.start.wants =
+        vec![want, want, Want { hold: Credits::new(3), ..want }, Want { hold: Credits::new(1), ..want }];
+    let Started::Judged { slots, mut permits, denial } = task.start().await else { panic!("stale") };
+    // The last would fit; but it may not pass the one before it.
+    assert_eq!((slots.current, permits.len(), denial), (2, 2, Some(Denial::Credits { held: true })));
+    assert!(permits.iter().all(Permit::is_live));
+    permits.remove(0).release(None).await;
+    assert_eq!((task.called(), admission.held(task.start.facts.account).await), (1, Ok(Credits::new(4))));
+    task.start.wants = vec![Want { hold: Credits::ZERO, ..want }; 4];
+    let Started::Judged { slots, permits, denial } = task.start().await else { panic!("stale") };
+    assert!(matches!((slots.current, permits.len(), denial), (3, 2, Some(Denial::Slots { .. }))));
 }

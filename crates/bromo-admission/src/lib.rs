@@ -4,6 +4,7 @@
 //! "no limit". Nothing here knows of HTTP, stores or providers.
 
 mod ask;
+mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod local;
@@ -17,6 +18,7 @@ use bromo_rules::id::AccountId;
 use bromo_rules::standing::{SlotStanding, Standing};
 
 pub use ask::{Ask, Facts, ROUTES_MAX, RouteIndex, Start, Want};
+pub use bus::{Alone, Bus, Hear, Message};
 pub use local::Local;
 pub use permit::{Permit, Settled};
 pub use reply::Reply;
@@ -36,16 +38,21 @@ pub enum Decision {
     Stale,
 }
 
-/// Whether a task may start. Tasks are no requests: no rate window counts them.
+/// Which tasks may start. Tasks are no requests: no rate window counts them.
 #[derive(Debug)]
 pub enum Started {
-    /// A slot and the hold are taken; the standing counts them.
-    Admitted(SlotStanding, Permit),
-    /// Nothing is held. If it may succeed later without the account being changed by anybody (a slot or a hold comes
-    /// free), or with it, the account is called out through [`Wake`] once that is so. A balance that does not cover
-    /// the price even with nothing running is not waited for.
-    Denied(SlotStanding, Denial),
-    /// As [`Decision::Stale`].
+    /// What was asked for was judged, in its order, until the first that may not start.
+    Judged {
+        /// Counts what was admitted.
+        slots: SlotStanding,
+        /// A slot and a hold for each of the first wants.
+        permits: Vec<Permit>,
+        /// Why the want after those may not start; none if all may. If it may later without the account being changed
+        /// by anybody (a slot or a hold comes free), or with it, the account is called out through [`Wake`] once that is
+        /// so. A balance that does not cover the price even with nothing running is not waited for.
+        denial: Option<Denial>,
+    },
+    /// As [`Decision::Stale`]. Nothing was taken.
     Stale,
 }
 
@@ -94,7 +101,8 @@ pub trait Admission: Send + Sync {
     /// Source: docs/concurrency.md#the-decision
     fn admit<'a>(&'a self, ask: &'a Ask) -> Reply<'a, Result<Decision, AdmissionError>>;
 
-    /// Decides whether a task may start: credits, then slots, from the same counts as [`Admission::admit`].
+    /// Decides which tasks of an account may start, in one step for all of them: credits, then slots, from the same counts
+    /// as [`Admission::admit`].
     ///
     /// Source: docs/tasks.md#the-queue
     fn start<'a>(&'a self, start: &'a Start) -> Reply<'a, Result<Started, AdmissionError>>;
@@ -102,17 +110,20 @@ pub trait Admission: Send + Sync {
     /// Names who is told of freed accounts; the first one named stays.
     fn wake_with(&self, wake: Wake);
 
+    /// Begins to count for an account that was just made: it has no running work anywhere. Again it does nothing.
+    fn open(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>>;
+
     /// Puts a changed account in force: a later ask on an older version is [`Decision::Stale`].
     fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>>;
 
     /// The credits that an account's running work holds.
     fn held(&self, account: AccountId) -> Reply<'_, Result<bromo_rules::credit::Credits, AdmissionError>>;
 
-    /// Slots of this account that are in use.
-    fn in_use(&self, account: AccountId) -> u32;
+    /// Slots of this account that are in use, on all nodes.
+    fn in_use(&self, account: AccountId) -> Reply<'_, Result<u32, AdmissionError>>;
 
-    /// The counts of every account that this node has seen.
-    fn usage(&self) -> Vec<Usage>;
+    /// The counts of every account that this node has seen: for metrics and operators.
+    fn usage(&self) -> Reply<'_, Result<Vec<Usage>, AdmissionError>>;
 
     /// Slots that a sweep had to free because their release was lost. Must stay 0.
     fn repairs(&self) -> u64;

@@ -109,17 +109,22 @@ impl Local {
             return Started::Stale;
         }
         counts.learn(&start.facts);
-        match counts.take(start.want, start.now) {
-            Ok(lease) => {
-                let standing = counts.slots();
-                drop(counts);
-                Started::Admitted(standing, Permit::new(seat, lease))
-            }
-            Err(denial) => {
-                counts.waited_for |= denial != Denial::Credits { held: false };
-                Started::Denied(counts.slots(), denial)
+        let mut leases = Vec::with_capacity(start.wants.len());
+        let mut denial = None;
+        for want in &start.wants {
+            match counts.take(*want, start.now) {
+                Ok(lease) => leases.push(lease),
+                Err(denied) => {
+                    counts.waited_for |= denied != Denial::Credits { held: false };
+                    denial = Some(denied);
+                    break;
+                }
             }
         }
+        let slots = counts.slots();
+        drop(counts);
+        let permits = leases.into_iter().map(|lease| Permit::new(Arc::<Seat>::clone(&seat), lease)).collect();
+        Started::Judged { slots, permits, denial }
     }
 
     fn lookup(&self, account: AccountId) -> Option<Arc<Seat>> {
@@ -140,6 +145,10 @@ impl Admission for Local {
         drop(self.wake.set(wake));
     }
 
+    fn open(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>> {
+        self.announce(facts)
+    }
+
     fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>> {
         // Kept for an account that has asked for nothing yet too: older copies of it may be cached.
         let seat = self.seat(&facts);
@@ -154,14 +163,15 @@ impl Admission for Local {
         Reply::now(Ok(self.lookup(account).map_or(Credits::ZERO, |seat| lock(&seat.counts).held)))
     }
 
-    fn in_use(&self, account: AccountId) -> u32 {
-        self.lookup(account).map_or(0, |seat| lock(&seat.counts).slots().current)
+    fn in_use(&self, account: AccountId) -> Reply<'_, Result<u32, AdmissionError>> {
+        Reply::now(Ok(self.lookup(account).map_or(0, |seat| lock(&seat.counts).slots().current)))
     }
 
-    fn usage(&self) -> Vec<Usage> {
+    fn usage(&self) -> Reply<'_, Result<Vec<Usage>, AdmissionError>> {
         let seats: Vec<_> =
             self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        seats.iter().map(|seat| Usage { account: seat.account, slots: lock(&seat.counts).slots() }).collect()
+        let usage = |seat: &Arc<Seat>| Usage { account: seat.account, slots: lock(&seat.counts).slots() };
+        Reply::now(Ok(seats.iter().map(usage).collect()))
     }
 
     fn repairs(&self) -> u64 {
@@ -176,6 +186,14 @@ impl Home for Seat {
             self.call_out();
         }
         Reply::now(())
+    }
+
+    fn is_live(&self, _: Lease) -> bool {
+        true // What this process counts it cannot lose.
+    }
+
+    fn lost(&self, _: Lease) -> Reply<'static, ()> {
+        Reply::never()
     }
 }
 

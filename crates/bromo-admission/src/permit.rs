@@ -11,6 +11,12 @@ use crate::reply::Reply;
 pub(crate) trait Home: Send + Sync {
     /// Gives slot and hold back, and takes over the balance after the charge, if there was one.
     fn release(self: Arc<Self>, lease: Lease, settled: Option<Settled>) -> Reply<'static, ()>;
+
+    /// Whether the slot is still held, as far as this node may know.
+    fn is_live(&self, lease: Lease) -> bool;
+
+    /// Comes when the slot is held no longer without having been given back; never at home.
+    fn lost(&self, lease: Lease) -> Reply<'static, ()>;
 }
 
 /// One running call, as its home knows it.
@@ -40,6 +46,17 @@ pub struct Permit {
 impl Permit {
     pub(crate) const fn new(home: Arc<dyn Home>, lease: Lease) -> Self {
         Self { home: Some(home), lease }
+    }
+
+    /// Whether the slot is still held. A node that was frozen, or cut off from the counts, holds nothing after a while:
+    /// its calls are to be cut, answer nobody, and are never charged. Ask it last before the charge.
+    pub fn is_live(&self) -> bool {
+        self.home.as_ref().is_some_and(|home| home.is_live(self.lease))
+    }
+
+    /// Waits until the slot is held no longer; forever where it cannot be lost. Cancelling it loses nothing.
+    pub fn lost(&self) -> Reply<'static, ()> {
+        self.home.as_ref().map_or_else(Reply::never, |home| home.lost(self.lease))
     }
 
     /// Gives the slot and the hold back.

@@ -18,6 +18,11 @@ impl<T> Reply<'_, T> {
     pub const fn now(value: T) -> Self {
         Self::Now(Some(value))
     }
+
+    /// A reply that never comes.
+    pub const fn never() -> Self {
+        Self::Now(None)
+    }
 }
 
 impl<T: Unpin> Future for Reply<'_, T> {

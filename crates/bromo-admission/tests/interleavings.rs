@@ -67,7 +67,7 @@ fn call(admission: &Local, running: &AtomicU32, facts: Facts, end: End) {
 }
 
 fn all_free(admission: &Local, facts: Facts) {
-    let usage = admission.usage();
+    let usage = admission.usage().now_or_never().expect("at once").expect("in reach");
     assert!(usage.iter().all(|usage| usage.slots.current == 0), "{usage:?}");
     assert_eq!(admission.held(facts.account).now_or_never(), Some(Ok(Credits::ZERO)));
 }

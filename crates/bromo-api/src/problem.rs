@@ -148,7 +148,9 @@ impl Failure {
             }
             AnswerError::Call(CallError::OutOfTime(_)) => Self::out_of_time(),
             AnswerError::Page(_) => Self::unavailable(),
-            AnswerError::Settle(SettleError::Store(_)) => Self::unavailable(),
+            AnswerError::SlotLost | AnswerError::Settle(SettleError::Store(_) | SettleError::SlotLost) => {
+                Self::unavailable()
+            }
             AnswerError::Settle(SettleError::Short | SettleError::CutOff) => Problem::INTERNAL.into(),
         }
     }

@@ -59,9 +59,10 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn of(dashboard: &Dashboard, account: &Account) -> Self {
+    /// Of an account now. None are shown as used while the counts are out of reach: the account's calls are refused then.
+    pub(crate) async fn of(dashboard: &Dashboard, account: &Account) -> Self {
         let limit = dashboard.engine.plans().lookup(&account.plan).map_or(0, |plan| plan.slots);
-        Self { used: dashboard.engine.admission().in_use(account.id), limit }
+        Self { used: dashboard.engine.admission().in_use(account.id).await.unwrap_or(0), limit }
     }
 
     pub(crate) const fn is_full(self) -> bool {
@@ -71,7 +72,7 @@ impl Slots {
 
 impl Frame {
     /// The frame of a page that `visitor` asked for with `query`.
-    pub(crate) fn new(
+    pub(crate) async fn new(
         dashboard: &Dashboard,
         visitor: Visitor,
         path: &'static str,
@@ -84,7 +85,7 @@ impl Frame {
             title: title.to_owned(),
             path,
             plan_title: plan.map_or_else(|| account.plan.clone(), |plan| plan.title.clone()),
-            slots: Slots::of(dashboard, &account),
+            slots: Slots::of(dashboard, &account).await,
             account: Arc::new(account),
             member: Arc::new(member),
             token: form_token(&token),

@@ -159,7 +159,7 @@ impl Live {
                 return None;
             }
             let mut events = Vec::new();
-            self.paint_slots(&mut events);
+            self.paint_slots(&mut events).await;
             if let Err(error) = self.paint(&mut events).await {
                 tracing::debug!(%error, "a live page skips a paint");
             }
@@ -182,8 +182,8 @@ impl Live {
         }
     }
 
-    fn paint_slots(&mut self, events: &mut Vec<Event>) {
-        let slots = Slots::of(&self.dashboard, &self.visitor.account);
+    async fn paint_slots(&mut self, events: &mut Vec<Event>) {
+        let slots = Slots::of(&self.dashboard, &self.visitor.account).await;
         if self.slots.replace(slots) != Some(slots)
             && let Ok(html) = (SlotsPart { frame: &SlotsFrame { slots } }).render()
         {

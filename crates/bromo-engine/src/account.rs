@@ -75,7 +75,7 @@ impl Engine {
         let Opening { account, entry, webhook_secret, sealed } = self.open_account(name, plan)?;
         let (key, secret) = self.new_key(account.id, KeyKind::Live, None)?;
         self.parts.store.create_account(&account, &entry, Some(&key), Some(&sealed), None).await?;
-        self.parts.admission.announce(self.parts.facts(&account)).await?;
+        self.parts.admission.open(self.parts.facts(&account)).await?;
         Ok(NewAccount { account, key: secret, webhook_secret })
     }
 

@@ -41,6 +41,9 @@ pub enum AnswerError {
     /// The charge failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// The slot was lost while the call ran: this node was frozen, or cut off from the counts.
+    #[error("slot lost")]
+    SlotLost,
 }
 
 /// A question that was admitted.
@@ -75,7 +78,13 @@ impl Engine {
     ) -> (Option<Record>, Result<Answered, AnswerError>) {
         // Declared before the call, so dropped after it: the slot outlives the socket.
         let Work { permit, question, price, balance, deadline } = work;
-        let called = self.call_and_render(line, &question, price, deadline, &mut record).await;
+        let called = tokio::select! {
+            biased;
+            () = permit.lost() => Err(AnswerError::SlotLost),
+            called = self.call_and_render(line, &question, price, deadline, &mut record) => called,
+        };
+        // A node that was frozen wakes here: what it was answered meanwhile is nobody's.
+        let called = if permit.is_live() { called } else { Err(AnswerError::SlotLost) };
         let (result, charged) = match called {
             Ok(answer) => answer,
             Err(error) => {

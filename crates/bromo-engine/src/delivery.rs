@@ -84,11 +84,16 @@ pub async fn run(engine: Arc<Engine>, sender: Arc<Sender>, stop: CancellationTok
         }
         let next = deliveries.engine.store().next_due().await.ok().flatten();
         let soon = deliveries.engine.clock().now().plus(SOON);
-        let tick = if next.is_some_and(|next| next <= soon) { TICK } else { SLOW_TICK };
+        let look = deliveries.engine.settings().tasks.look;
+        let tick = match next {
+            Some(next) if next <= soon => TICK,
+            Some(_) => SLOW_TICK,
+            None => look.unwrap_or(SLOW_TICK),
+        };
         tokio::select! {
             () = stop.cancelled() => {}
             () = deliveries.engine.later.due.notified() => {}
-            () = tokio::time::sleep(tick), if next.is_some() => {}
+            () = tokio::time::sleep(tick), if next.is_some() || look.is_some() => {}
         }
     }
 }

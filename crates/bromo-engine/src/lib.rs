@@ -23,6 +23,7 @@ pub mod log;
 pub mod member;
 pub mod page;
 mod password;
+mod peers;
 pub mod playground;
 mod random;
 mod render;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bromo_admission::Admission;
+use bromo_admission::{Admission, Bus};
 use bromo_providers::catalog::Catalog;
 use bromo_rules::credit::Prices;
 use bromo_rules::endpoint::Endpoint;
@@ -95,6 +96,9 @@ pub struct TaskSettings {
     pub deadline: Duration,
     /// How long an ended task is kept.
     pub keep: Duration,
+    /// How often all waiting tasks are looked at, whoever handed them in: for what other nodes did not tell. None where
+    /// there are no other nodes.
+    pub look: Option<Duration>,
 }
 
 /// What an engine is made of; nothing is global.
@@ -103,6 +107,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Who may start.
     pub admission: Arc<dyn Admission>,
+    /// The way to the other nodes.
+    pub bus: Arc<dyn Bus>,
     /// Who answers.
     pub catalog: Catalog,
     /// The plans.
@@ -147,12 +153,14 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let workers = TaskTracker::new();
         workers.close(); // Whoever waits for it waits until it is empty; it takes more all the same.
+        let later = Arc::default();
+        peers::listen(&*parts.bus, &later, parts.log.feed());
         let usual = u64::try_from(USUAL_AT_FIRST.as_millis()).unwrap_or(u64::MAX);
         Self {
             parts: Arc::new(parts),
             callers: Callers::default(),
             counters: Arc::default(),
-            later: Arc::default(),
+            later,
             workers,
             passwords: password::Passwords::default(),
             guard: guard::Guard::default(),

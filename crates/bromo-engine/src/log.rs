@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bromo_admission::{Bus, Message};
 use bromo_rules::credit::Credits;
 use bromo_rules::log::LogLine;
 use bromo_rules::problem::Problem;
@@ -37,6 +38,8 @@ pub struct LogQueue {
     waiting: Mutex<Waiting>,
     filled: Notify,
     feed: Feed,
+    /// Told of new lines; none where there are no other nodes.
+    bus: Option<Arc<dyn Bus>>,
     /// Lines that the writer has taken and not yet written.
     writing: AtomicUsize,
     /// Bytes of kept texts that are not on disk now.
@@ -59,6 +62,11 @@ struct Waiting {
 }
 
 impl LogQueue {
+    /// One that tells other nodes of new lines.
+    pub fn telling(bus: Arc<dyn Bus>) -> Self {
+        Self { bus: Some(bus), ..Self::default() }
+    }
+
     /// Takes a line, or counts it as lost.
     pub fn push(&self, line: LogLine) {
         let mut waiting = self.lock();
@@ -145,10 +153,18 @@ impl LogQueue {
         let count = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let ends = lines.first().zip(lines.last()).map(|(first, last)| (first.at, last.at));
         let watched = self.feed.watched_of(lines.iter().map(|line| line.account));
+        let elsewhere = self.bus.as_ref().map(|bus| {
+            let mut accounts: Vec<_> = lines.iter().map(|line| line.account).collect();
+            accounts.dedup(); // Neighbouring lines are often of one account.
+            (bus, accounts)
+        });
         match logs.append(lines, gap).await {
             Ok(()) => {
                 self.written.add(count);
                 self.feed.wake(&watched);
+                if let Some((bus, accounts)) = elsewhere {
+                    accounts.into_iter().for_each(|account| bus.tell(Message::Lines(account)));
+                }
             }
             Err(error) => {
                 tracing::error!(%error, lines = count, "failed to write log lines");

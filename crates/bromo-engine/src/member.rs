@@ -145,7 +145,7 @@ impl Engine {
         let (entry, sealed) = (&opening.entry, &opening.sealed);
         let with_owner = Some((&owner, Some(password.as_str())));
         self.parts.store.create_account(&account, entry, None, Some(sealed), with_owner).await?;
-        self.parts.admission.announce(self.parts.facts(&account)).await?;
+        self.parts.admission.open(self.parts.facts(&account)).await?;
         Ok((account, owner))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It sleeps until something stirs it: a submit, a slot or a hold that came free for an account that was denied, a
 //! changed plan, a wait that ended, a worker that ended while the node was full. Between accounts it goes round robin,
-//! one task a turn; an account that is denied leaves the ring until admission calls it out.
+//! the node's free places shared out evenly; an account that is denied leaves the ring until admission calls it out.
 //!
 //! Source: docs/tasks.md#order
 
@@ -18,6 +18,7 @@ use bromo_rules::problem::Problem;
 use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
 use bromo_store::{Ender, Endpoints, Head, TaskSeq};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
@@ -90,6 +91,8 @@ struct Scheduler {
     known: HashMap<AccountId, Known>,
     /// Tasks that are being failed for want of credits: the queue shows them until that is on disk.
     refusing: Arc<Mutex<HashSet<TaskSeq>>>,
+    /// When everything was last looked at.
+    looked: Instant,
 }
 
 /// An account as it was read last.
@@ -118,11 +121,13 @@ impl Scheduler {
             parked: Default::default(),
             known: HashMap::new(),
             refusing: Arc::default(),
+            looked: Instant::now(),
         }
     }
 
-    /// Begins with every account that has something waiting.
+    /// Every account that has something waiting.
     async fn look_everywhere(&mut self) -> Result<(), DecideError> {
+        self.looked = Instant::now();
         for account in self.engine.store().accounts_waiting().await? {
             self.enter(account);
         }
@@ -137,6 +142,9 @@ impl Scheduler {
 
     /// One turn for each account of the ring, and on until all are denied, have nothing, or the node is full.
     async fn pass(&mut self) -> Result<Progress, DecideError> {
+        if self.engine.settings().tasks.look.is_some_and(|look| self.looked.elapsed() >= look) {
+            self.look_everywhere().await?;
+        }
         for account in self.engine.later.take_woken() {
             self.enter(account);
         }
@@ -170,33 +178,45 @@ impl Scheduler {
                     None => break Ok(()),
                 },
             };
-            let Some(head) = turn.heads.pop_front() else {
+            if turn.heads.is_empty() {
                 if turn.more {
                     again.push(turn.account)
                 } else {
                     self.leave(turn.account)
                 }
                 continue;
-            };
-            let live = head.kind == KeyKind::Live;
-            if live && rooms[head.endpoint.index()] == 0 {
-                again.push(turn.account); // Its last place went to another in this pass.
+            }
+            let among = ring.len() + turns.len() + 1;
+            let mut wanted = turn.take(free.div_ceil(among), rooms.map(|room| room.div_ceil(among)));
+            if wanted.is_empty() {
+                again.push(turn.account); // The endpoint's last place went to another in this pass.
                 continue;
             }
-            match self.start(turn.account, &head, now).await {
-                Ok(Started::Admitted(slots, permit)) => {
-                    // The sandbox has room for any number of test tasks.
-                    rooms[head.endpoint.index()] -= usize::from(live);
-                    free -= 1;
-                    let cancel = self.engine.later.begin(head.seq, gate_of(&head));
-                    picks.push(Pick { account: turn.account, head, permit, slots, cancel });
-                    turns.push_back(turn);
+            match self.start(turn.account, &wanted, now).await {
+                Ok(Started::Judged { slots, permits, denial }) => {
+                    let left = wanted.split_off(permits.len());
+                    let begun = slots.current + 1 - u32::try_from(permits.len()).unwrap_or(slots.current);
+                    for ((head, permit), current) in wanted.into_iter().zip(permits).zip(begun..) {
+                        // The sandbox has room for any number of test tasks.
+                        rooms[head.endpoint.index()] -= usize::from(head.kind == KeyKind::Live);
+                        free -= 1;
+                        let cancel = self.engine.later.begin(head.seq, gate_of(&head));
+                        let slots = SlotStanding { current, ..slots };
+                        picks.push(Pick { account: turn.account, head, permit, slots, cancel });
+                    }
+                    match denial {
+                        None => turns.push_back(turn),
+                        Some(Denial::Credits { held: false }) => {
+                            let mut left = left.into_iter();
+                            if let Some(head) = left.next() {
+                                self.refuse(turn.account, head.seq);
+                            }
+                            left.rev().for_each(|head| turn.heads.push_front(head));
+                            turns.push_back(turn);
+                        }
+                        Some(_) => self.leave(turn.account), // Called out when that may change.
+                    }
                 }
-                Ok(Started::Denied(_, Denial::Credits { held: false })) => {
-                    self.refuse(turn.account, head.seq);
-                    turns.push_back(turn);
-                }
-                Ok(Started::Denied(..)) => self.leave(turn.account), // Called out when that may change.
                 Ok(Started::Stale) => again.push(turn.account),
                 Err(error) => {
                     again.push(turn.account);
@@ -272,24 +292,22 @@ impl Scheduler {
     async fn start(
         &mut self,
         account: AccountId,
-        head: &Head,
+        heads: &[Head],
         now: Timestamp,
     ) -> Result<Started, DecideError> {
         let known = match self.known.get(&account) {
             Some(known) if now < known.cycle_ends_at => *known,
             _ => self.read(account).await?,
         };
-        let usually = match head.kind {
-            KeyKind::Test => Duration::ZERO,
-            KeyKind::Live => self.engine.usually(head.endpoint),
+        let want = |head: &Head| {
+            let usually = match head.kind {
+                KeyKind::Test => Duration::ZERO,
+                KeyKind::Live => self.engine.usually(head.endpoint),
+            };
+            Want { hold: head.hold, usually_ends: now.plus(usually) }
         };
-        let want = Want { hold: head.hold, usually_ends: now.plus(usually) };
-        let started = self
-            .engine
-            .admission()
-            .start(&Start { facts: known.facts, now, want })
-            .await
-            .map_err(DecideError::from)?;
+        let start = Start { facts: known.facts, now, wants: heads.iter().map(want).collect() };
+        let started = self.engine.admission().start(&start).await.map_err(DecideError::from)?;
         if matches!(started, Started::Stale) {
             self.known.remove(&account);
         }
@@ -369,12 +387,14 @@ impl Scheduler {
     /// Sleeps until something stirs it, or it is time to look at the clock.
     async fn rest(&mut self, stop: &CancellationToken) {
         let later = Arc::clone(&self.engine.later);
+        let look = self.engine.settings().tasks.look;
         let parked = self.parked.iter().any(|parked| !parked.in_line.is_empty());
         let next = later.next_wait();
         let soon = parked || next.is_some_and(|next| next <= self.engine.clock().now().plus(SOON));
         tokio::select! {
             () = stop.cancelled() => return,
             () = later.stirred() => {}
+            () = tokio::time::sleep_until(self.looked + look.unwrap_or_default()), if look.is_some() => {}
             () = tokio::time::sleep(if soon { TICK } else { SLOW_TICK }), if parked || next.is_some() => {}
         }
         let now = self.engine.clock().now();
@@ -431,4 +451,24 @@ struct Turn {
     heads: VecDeque<Head>,
     /// There may be more behind these.
     more: bool,
+}
+
+impl Turn {
+    /// The next heads, at most `share`, and of each endpoint's at most its room.
+    fn take(&mut self, share: usize, mut rooms: [usize; Endpoint::ALL.len()]) -> Vec<Head> {
+        let mut taken = Vec::new();
+        while taken.len() < share
+            && let Some(head) = self.heads.front()
+        {
+            if head.kind == KeyKind::Live {
+                let room = &mut rooms[head.endpoint.index()];
+                if *room == 0 {
+                    break;
+                }
+                *room -= 1;
+            }
+            taken.extend(self.heads.pop_front());
+        }
+        taken
+    }
 }

@@ -19,6 +19,9 @@ pub enum SettleError {
     /// The store's balance did not cover what admission held.
     #[error("balance does not cover a held price")]
     Short,
+    /// The slot was lost before the charge.
+    #[error("slot lost")]
+    SlotLost,
     /// The settling task broke.
     #[error("settling was cut off")]
     CutOff,
@@ -38,13 +41,19 @@ impl Engine {
         let (store, counters) = (self.parts.store.clone(), self.counters.clone());
         let settling = self.parts.tracker.spawn(async move {
             record.fail(Problem::INTERNAL); // What the line says if the program ends meanwhile.
-            let mut charged = store.charge(charge).await;
-            for _ in 1..CHARGE_TRIES {
-                if !matches!(charged, Err(StoreError::Unavailable { .. })) {
+            let mut charged = None;
+            for _ in 0..CHARGE_TRIES {
+                if !matches!(charged, None | Some(Err(StoreError::Unavailable { .. }))) || !permit.is_live() {
                     break;
                 }
-                charged = store.charge(charge).await;
+                charged = Some(store.charge(charge).await);
             }
+            let Some(charged) = charged else {
+                permit.release(None).await;
+                counters.failed.count();
+                record.fail(Problem::UNAVAILABLE);
+                return (record, Err(SettleError::SlotLost));
+            };
             let (settled, outcome) = match charged {
                 Ok(Charged::Paid { balance, ledger_seq }) => {
                     counters.credits_charged.add(u64::try_from(charge.price.get()).unwrap_or(0));
@@ -62,7 +71,9 @@ impl Engine {
             match &outcome {
                 Ok(_) => record.succeed(charge.price),
                 Err(SettleError::Store(_)) => record.fail(Problem::UNAVAILABLE),
-                Err(SettleError::Short | SettleError::CutOff) => record.fail(Problem::INTERNAL),
+                Err(SettleError::Short | SettleError::SlotLost | SettleError::CutOff) => {
+                    record.fail(Problem::INTERNAL);
+                }
             }
             if outcome.is_ok() { &counters.answered } else { &counters.failed }.count();
             permit.release(settled).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bromo_admission::Message;
 use bromo_providers::ProviderError;
 use bromo_rules::credit::Way;
 use bromo_rules::id::AccountId;
@@ -73,6 +74,8 @@ impl Engine {
                 if accepted > 0 {
                     later.counters.submitted.add(u64::try_from(accepted).unwrap_or(u64::MAX));
                     later.wake(account);
+                    // If this node is full, another may have room.
+                    parts.bus.tell(Message::Tasks(account));
                 }
             }
             Ok(submitted)
@@ -125,8 +128,13 @@ impl Engine {
                     let whole = whole.ok_or(StoreError::Missing { what: "task" })?;
                     return Ok(Cancelled::Cut(Box::new(whole)));
                 }
-                // Not found here: its claim is on its way to the disk, or its end is.
-                Deleted::Runs(_, seq) => cut |= self.later.cancel(seq),
+                // Not found here: its claim is on its way to the disk, or its end is, or it runs elsewhere.
+                Deleted::Runs(_, seq) => {
+                    if !self.later.cancel(seq) {
+                        self.parts.bus.tell(Message::Cancel(seq));
+                    }
+                    cut = true;
+                }
             }
             tokio::time::sleep(CANCEL_LOOK).await;
         }

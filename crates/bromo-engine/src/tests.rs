@@ -7,7 +7,7 @@ mod webhook_test;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bromo_admission::Local;
+use bromo_admission::{Alone, Local};
 use bromo_providers::breaker::BreakerRules;
 use bromo_providers::catalog::{Catalog, Line};
 use bromo_providers::gate::Gate;
@@ -46,6 +46,7 @@ impl House {
         let engine = Engine::new(Parts {
             store: Arc::new(bromo_store::open_sqlite(folder.path()).unwrap()),
             admission: Arc::new(Local::new()),
+            bus: Arc::new(Alone),
             catalog: Catalog::new([const { None }; Endpoint::ALL.len()], Arc::new(sandbox)),
             plans: Arc::new(plans()),
             prices: Prices::default(),
@@ -88,7 +89,14 @@ fn settings(attempts: Attempts) -> Settings {
         rate: Limit { requests: 10 },
         page_ttl: hour,
         public_url: "http://localhost".to_owned(),
-        tasks: TaskSettings { queued_max: 10, running_max: 1, attempts, deadline: hour, keep: hour },
+        tasks: TaskSettings {
+            queued_max: 10,
+            running_max: 1,
+            attempts,
+            deadline: hour,
+            keep: hour,
+            look: None,
+        },
         webhooks: WebhookSettings {
             schedule: Schedule::default(),
             timeout: hour,

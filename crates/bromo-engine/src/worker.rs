@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bromo_admission::{Permit, Settled};
+use bromo_admission::{Message, Permit, Settled};
 use bromo_providers::ProviderError;
 use bromo_providers::catalog::Line;
 use bromo_rules::answer::Answer;
@@ -56,7 +56,7 @@ enum Outcome {
     Retry(ProviderError),
     /// It was turned away on this side: no attempt was made.
     NoRoom(Option<Duration>),
-    /// The program ends.
+    /// The program ends, or its slot was lost.
     Cut,
 }
 
@@ -83,6 +83,8 @@ impl Attempt {
                 Outcome::Failed(error)
             }
         };
+        // A node that was frozen wakes here: what it was answered meanwhile is nobody's.
+        let outcome = if self.permit.is_live() { outcome } else { Outcome::Cut };
         // The provider's socket is closed, and there is nothing left to cancel: from the moment at which the task is back
         // in the queue another attempt may be entered here. Now the outcome, on disk; then the slot.
         self.engine.later.end(self.claimed.claim.seq);
@@ -197,6 +199,7 @@ impl Attempt {
                 biased;
                 () = self.cancel.cancelled() => return Outcome::Failed(TaskError::saying(Problem::CANCELED, "Task was canceled")),
                 () = cut.cancelled() => return Outcome::Cut,
+                () = self.permit.lost() => return Outcome::Cut,
                 answered = attempt => answered,
             },
         };
@@ -336,6 +339,7 @@ impl Ending<'_> {
         let ended = written(cut, || self.engine.store().end_task(self.end.clone())).await;
         if self.webhook && matches!(ended, Some(Ended::Done { .. } | Ended::Short)) {
             self.engine.later.due.notify_one();
+            self.engine.parts.bus.tell(Message::Deliveries);
         }
         ended
     }

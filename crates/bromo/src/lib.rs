@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use bromo_admission::Local;
+use bromo_admission::{Alone, Local};
 use bromo_api::{Api, BodyBudget, BodyLimits};
 use bromo_engine::seal::Seal;
 use bromo_engine::webhook_test::Tester;
@@ -77,6 +77,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
     let engine = Arc::new(Engine::new(Parts {
         store: Arc::clone(&store),
         admission: Arc::new(Local::new()),
+        bus: Arc::new(Alone),
         catalog: catalog::build(config)?,
         plans: Arc::new(config.plans.clone()),
         prices: config.prices.clone(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bromo_admission::Usage;
 use bromo_engine::Engine;
 use bromo_providers::ProviderError;
 use bromo_providers::catalog::LATENCY_BOUNDS_MS;
@@ -17,15 +18,20 @@ use prometheus_client::registry::Registry;
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics as they are now.
-pub(crate) fn text(engine: &Arc<Engine>) -> Result<String, fmt::Error> {
+pub(crate) async fn text(engine: &Arc<Engine>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("bromo");
-    registry.register_collector(Box::new(Now(Arc::clone(engine))));
+    // While the counts are out of reach their metrics are missing, and no others.
+    let usage = engine.admission().usage().await.unwrap_or_default();
+    registry.register_collector(Box::new(Now { engine: Arc::clone(engine), usage }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
 }
 
-struct Now(Arc<Engine>);
+struct Now {
+    engine: Arc<Engine>,
+    usage: Vec<Usage>,
+}
 
 impl fmt::Debug for Now {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,8 +41,9 @@ impl fmt::Debug for Now {
 
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (engine, counters, later) = (&self.0, self.0.counters(), &self.0.later().counters);
-        slots(engine, &mut encoder)?;
+        let engine = &self.engine;
+        let (counters, later) = (engine.counters(), &engine.later().counters);
+        slots(&self.usage, &mut encoder)?;
         let mut ends =
             encoder.encode_descriptor("calls", "Calls by how they ended", None, MetricType::Counter)?;
         for (end, counter) in [
@@ -127,11 +134,10 @@ fn tasks(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn slots(engine: &Engine, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let usage = engine.admission().usage();
+fn slots(usage: &[Usage], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help) in [("slots_limit", "Slots of an account"), ("slots_in_use", "Slots an account uses")] {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for usage in &usage {
+        for usage in usage {
             let value = if name == "slots_limit" { usage.slots.limit } else { usage.slots.current };
             let labels = [("account", usage.account.to_string())];
             ConstGauge::new(i64::from(value)).encode(family.encode_family(&labels)?)?;

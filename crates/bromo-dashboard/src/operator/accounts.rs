@@ -68,7 +68,8 @@ async fn row(office: &Office, account: Account) -> Result<Row, PageError> {
     let engine = &office.parts.engine;
     let slots = engine.plans().lookup(&account.plan).map_or(0, |plan| plan.slots);
     let depth = engine.store().depth(account.id).await?;
-    Ok(Row { used: engine.admission().in_use(account.id), slots, queued: depth.queued_total(), account })
+    let used = engine.admission().in_use(account.id).await.unwrap_or(0);
+    Ok(Row { used, slots, queued: depth.queued_total(), account })
 }
 
 fn plans(office: &Office) -> Vec<Plan> {

@@ -63,7 +63,7 @@ struct Overview {
 pub(super) async fn show(State(office): In, operator: Operator, Query(query): Query) -> Answer {
     let engine = &office.parts.engine;
     let now = engine.clock().now();
-    let usage = engine.admission().usage();
+    let usage = engine.admission().usage().await.unwrap_or_default();
     let lines = lines(&office, now);
     let (queued, running) = engine.store().totals();
     let (counters, log) = (engine.counters(), engine.log());

@@ -86,7 +86,7 @@ async fn account(dashboard: &Dashboard, visitor: Visitor, query: &Form) -> Resul
         password: [None, None],
         zones: ZONES.to_vec(),
         keep_days: dashboard.settings.keep_days,
-        frame: Frame::new(dashboard, visitor, "/account", "Account", query),
+        frame: Frame::new(dashboard, visitor, "/account", "Account", query).await,
     })
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn role(
 
 pub(super) async fn ask_remove(State(dashboard): At, visitor: Visitor, Path(id): Path<String>) -> Answer {
     let member = find(&dashboard, &visitor, &id).await?;
-    let frame = Frame::new(&dashboard, visitor, "/account", "Remove a member", &Form::default());
+    let frame = Frame::new(&dashboard, visitor, "/account", "Remove a member", &Form::default()).await;
     page(&Remove { frame, member })
 }
 

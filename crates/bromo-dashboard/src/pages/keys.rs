@@ -120,7 +120,7 @@ async fn keys(
 ) -> Result<Keys, PageError> {
     let rows = rows(dashboard, &visitor).await?;
     let filter = Filter::of(query);
-    let frame = Frame::new(dashboard, visitor, "/keys", "Keys", query);
+    let frame = Frame::new(dashboard, visitor, "/keys", "Keys", query).await;
     let all = rows.len();
     let rows = rows.into_iter().filter(|row| row.passes(&filter, frame.now)).collect();
     Ok(Keys { frame, rows, all, filter, name, kind, fault })
@@ -152,7 +152,7 @@ pub(super) async fn create(State(dashboard): At, Posted { visitor, form, .. }: P
         Err(error) => return Err(error.into()),
     };
     let snippets = snippet::first_call(&dashboard.settings.public_url, secret.reveal());
-    let frame = Frame::new(&dashboard, visitor, "/keys", "Key made", &form);
+    let frame = Frame::new(&dashboard, visitor, "/keys", "Key made", &form).await;
     let name = key.name.unwrap_or_default();
     page(&KeyMade { frame, name, secret, snippets })
 }
@@ -166,7 +166,10 @@ async fn find(dashboard: &Dashboard, visitor: &Visitor, key: &str) -> Result<Row
 
 pub(super) async fn ask_revoke(State(dashboard): At, visitor: Visitor, Path(key): Path<String>) -> Answer {
     let row = find(&dashboard, &visitor, &key).await?;
-    page(&Revoke { frame: Frame::new(&dashboard, visitor, "/keys", "Revoke a key", &Form::default()), row })
+    page(&Revoke {
+        frame: Frame::new(&dashboard, visitor, "/keys", "Revoke a key", &Form::default()).await,
+        row,
+    })
 }
 
 pub(super) async fn revoke(

@@ -49,7 +49,7 @@ pub(super) async fn show(State(dashboard): At, visitor: Visitor, Path(id): Path<
     let snippets =
         if is_call { snippet::call(base, snippet::KEY_PLACEHOLDER, &path, &body) } else { Vec::new() };
     let keeps = visitor.account.keep_texts;
-    let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default());
+    let frame = Frame::new(&dashboard, visitor, "/logs", "Log line", &Form::default()).await;
     page(&Detail { frame, lines, request: id, snippets, keeps, texts })
 }
 

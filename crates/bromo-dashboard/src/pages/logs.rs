@@ -152,7 +152,7 @@ pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(form): Qu
     let account = visitor.account.id;
     let _turn = dashboard.bounds.read(account).await?;
     let since = kept_since(&dashboard, visitor.account.created_at);
-    let mut frame = Frame::new(&dashboard, visitor, "/logs", "Logs", &form);
+    let mut frame = Frame::new(&dashboard, visitor, "/logs", "Logs", &form).await;
     let (keys, names) = key_names(&dashboard, account).await?;
     let query = LogQuery::of(&form, account, &keys, &frame.look.zone, frame.now);
     let before: Option<u64> = form.text("before").parse().ok();
@@ -266,7 +266,7 @@ pub(crate) async fn rows_after(
 ) -> Result<NewRows, PageError> {
     let account = visitor.account.id;
     let _turn = dashboard.bounds.read(account).await?;
-    let frame = Frame::new(dashboard, visitor, "/logs", "Logs", form);
+    let frame = Frame::new(dashboard, visitor, "/logs", "Logs", form).await;
     let (keys, names) = key_names(dashboard, account).await?;
     let mut query = LogQuery::of(form, account, &keys, &frame.look.zone, frame.now);
     query.filter.after = Some(after);

@@ -170,7 +170,7 @@ async fn plans(
     // What was granted is outside the allocation.
     let used = (visitor.account.allocated - visitor.account.balance.plan).max(Credits::ZERO);
     let contact = contact_link(&dashboard.settings.contact);
-    let mut frame = Frame::new(dashboard, visitor, "/plan", "Plan", query);
+    let mut frame = Frame::new(dashboard, visitor, "/plan", "Plan", query).await;
     let since = query.text("since").parse().ok().map(Timestamp::from_millis);
     // Right after the change: an old address is no news.
     let since = since.filter(|since| *since <= frame.now && frame.now.since(*since) < NEWS);
@@ -200,7 +200,11 @@ pub(super) async fn ask(State(dashboard): At, visitor: Visitor, Path(name): Path
         return super::to("/plan");
     }
     let (from, to) = (find(&dashboard, &visitor.account.plan)?, find(&dashboard, &name)?);
-    page(&Down { frame: Frame::new(&dashboard, visitor, "/plan", "Change plan", &Form::default()), from, to })
+    page(&Down {
+        frame: Frame::new(&dashboard, visitor, "/plan", "Change plan", &Form::default()).await,
+        from,
+        to,
+    })
 }
 
 /// Changes to a plan by the way that leads there.

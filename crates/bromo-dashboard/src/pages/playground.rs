@@ -123,7 +123,7 @@ struct Playground {
 }
 
 impl Playground {
-    fn new(dashboard: &Dashboard, visitor: Visitor, question: Question, query: &Form) -> Self {
+    async fn new(dashboard: &Dashboard, visitor: Visitor, question: Question, query: &Form) -> Self {
         let prices = dashboard.engine.prices();
         let flags = validate::include_flags(question.endpoint).map(|name| Flag {
             name,
@@ -154,20 +154,20 @@ impl Playground {
             units_max: PROMPT_UNITS_MAX,
             question,
             result: None,
-            frame: Frame::new(dashboard, visitor, "/playground", "Playground", query),
+            frame: Frame::new(dashboard, visitor, "/playground", "Playground", query).await,
         }
     }
 }
 
 pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Query) -> Answer {
-    page(&Playground::new(&dashboard, visitor, Question::of(&query), &query))
+    page(&Playground::new(&dashboard, visitor, Question::of(&query), &query).await)
 }
 
 /// Asks; or shows the form for another endpoint, with what was typed.
 pub(super) async fn send(State(dashboard): At, Posted { visitor, form, .. }: Posted<Work>) -> Answer {
     let question = Question::of(&form);
     if form.text("act") == "show" {
-        return page(&Playground::new(&dashboard, visitor, question, &Form::default()));
+        return page(&Playground::new(&dashboard, visitor, question, &Form::default()).await);
     }
     let caller = dashboard.engine.playground_caller(visitor.account.id, question.kind).await?;
     let body = question.body().to_string();
@@ -175,7 +175,7 @@ pub(super) async fn send(State(dashboard): At, Posted { visitor, form, .. }: Pos
     let base = &dashboard.settings.public_url;
     let snippets = snippet::call(base, snippet::KEY_PLACEHOLDER, &question.path(), &body);
     let result = Some(Result::of(&response, snippets)?);
-    page(&Playground { result, ..Playground::new(&dashboard, visitor, question, &Form::default()) })
+    page(&Playground { result, ..Playground::new(&dashboard, visitor, question, &Form::default()).await })
 }
 
 impl Result {

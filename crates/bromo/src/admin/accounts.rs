@@ -17,16 +17,12 @@ use super::fault::Fault;
 
 type Answer = Result<Json<Value>, Fault>;
 
-fn view(admin: &Admin, account: &Account) -> Value {
-    view_with(admin, &in_use(admin), account)
+async fn view(admin: &Admin, account: &Account) -> Result<Value, Fault> {
+    let in_use = admin.engine.admission().in_use(account.id).await?;
+    Ok(view_with(admin, in_use, account))
 }
 
-/// Slots in use, by account.
-fn in_use(admin: &Admin) -> HashMap<AccountId, u32> {
-    admin.engine.admission().usage().into_iter().map(|usage| (usage.account, usage.slots.current)).collect()
-}
-
-fn view_with(admin: &Admin, in_use: &HashMap<AccountId, u32>, account: &Account) -> Value {
+fn view_with(admin: &Admin, in_use: u32, account: &Account) -> Value {
     let slots = admin.engine.plans().lookup(&account.plan).map_or(0, |plan| plan.slots);
     json!({
         "account": account.id.to_string(),
@@ -35,7 +31,7 @@ fn view_with(admin: &Admin, in_use: &HashMap<AccountId, u32>, account: &Account)
         "next_plan": account.next_plan,
         "credits": account.balance.total(),
         "slots": slots,
-        "slots_in_use": in_use.get(&account.id).unwrap_or(&0),
+        "slots_in_use": in_use,
         "cycle_ends_at": account.cycle.ends_at.to_string(),
         "created_at": account.created_at.to_string(),
     })
@@ -99,14 +95,16 @@ pub(super) async fn list(
     let after = after.transpose().map_err(|error| Fault::invalid(format!("after: {error}")))?;
     let count = query.count.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let accounts = admin.engine.store().list_accounts(after, count).await?;
-    let in_use = in_use(&admin);
-    let views: Vec<_> = accounts.iter().map(|account| view_with(&admin, &in_use, account)).collect();
+    let usage = admin.engine.admission().usage().await?;
+    let in_use: HashMap<_, _> = usage.into_iter().map(|usage| (usage.account, usage.slots.current)).collect();
+    let in_use = |account: &Account| in_use.get(&account.id).copied().unwrap_or_default();
+    let views: Vec<_> = accounts.iter().map(|account| view_with(&admin, in_use(account), account)).collect();
     Ok(Json(json!({ "accounts": views })))
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(account): Path<String>) -> Answer {
     let account = admin.engine.find_account(&account).await?;
-    Ok(Json(view(&admin, &account)))
+    Ok(Json(view(&admin, &account).await?))
 }
 
 #[derive(Deserialize)]
@@ -129,7 +127,7 @@ pub(super) async fn set_plan(
     } else {
         admin.engine.set_plan(account, &new.plan).await?
     };
-    Ok(Json(view(&admin, &account)))
+    Ok(Json(view(&admin, &account).await?))
 }
 
 #[derive(Deserialize)]
@@ -146,7 +144,7 @@ pub(super) async fn grant(
     let Json(grant) = body?;
     let account = admin.engine.find_account(&account).await?.id;
     let account = admin.engine.grant(account, Credits::new(grant.credits)).await?;
-    Ok(Json(view(&admin, &account)))
+    Ok(Json(view(&admin, &account).await?))
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use bromo_admission::AdmissionError;
 use bromo_engine::account::AccountError;
 use bromo_store::StoreError;
 use serde_json::json;
@@ -44,6 +45,13 @@ impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let error = json!({ "code": self.code, "message": self.message });
         (self.status, Json(json!({ "success": false, "error": error }))).into_response()
+    }
+}
+
+impl From<AdmissionError> for Fault {
+    fn from(error: AdmissionError) -> Self {
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE");
+        Self { status, code, message: error.to_string() }
     }
 }
 

@@ -81,7 +81,7 @@ async fn ready(State(admin): State<Admin>) -> Result<&'static str, Fault> {
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
-    match metrics::text(&admin.engine) {
+    match metrics::text(&admin.engine).await {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => Fault::internal(&error).into_response(),
     }

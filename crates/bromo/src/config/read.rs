@@ -110,6 +110,7 @@ fn tasks(mut section: Section<'_>, queued_max: u64) -> TaskSettings {
         attempts: attempts(&mut section, defaults),
         deadline: section.millis("deadline_ms", Duration::from_secs(600)),
         keep: Duration::from_secs(in_u64(section.number("keep_s", 86_400, 1..=366 * 86_400))),
+        look: None,
     }
 }
 

@@ -63,7 +63,7 @@ impl Counted {
     ) -> Result<Self, PageError> {
         let account = visitor.account.id;
         let _turn = dashboard.bounds.read(account).await?;
-        let frame = Frame::new(dashboard, visitor, "/", "Overview", query);
+        let frame = Frame::new(dashboard, visitor, "/", "Overview", query).await;
         let (zone, now) = (&frame.look.zone, frame.now);
         let (keys, names) = logs::key_names(dashboard, account).await?;
         let (range, mut fault) = Range::of(query, zone, now);

@@ -67,7 +67,7 @@ pub(in crate::pages) async fn ask_cancel(
         return to(&format!("/tasks/{}?late=yes", task.id));
     }
     page(&Cancel {
-        frame: Frame::new(&dashboard, visitor, "/tasks", "Cancel a task", &Form::default()),
+        frame: Frame::new(&dashboard, visitor, "/tasks", "Cancel a task", &Form::default()).await,
         task,
     })
 }
@@ -91,7 +91,7 @@ pub(in crate::pages) async fn cancel(
 pub(in crate::pages) async fn ask_clear(State(dashboard): At, visitor: Visitor) -> Answer {
     let depth = dashboard.engine.store().depth(visitor.account.id).await?;
     page(&Clear {
-        frame: Frame::new(&dashboard, visitor, "/tasks", "Clear the queue", &Form::default()),
+        frame: Frame::new(&dashboard, visitor, "/tasks", "Clear the queue", &Form::default()).await,
         depth,
     })
 }

@@ -135,7 +135,10 @@ pub(in crate::pages) async fn show_task(
         delivery => delivery?,
     };
     let WholeTask { task, response, ahead_max, .. } = whole;
-    let place = ahead_max.map(|ahead| place(&dashboard, &visitor, &task, ahead));
+    let place = match ahead_max {
+        Some(ahead) => Some(place(&dashboard, &visitor, &task, ahead).await),
+        None => None,
+    };
     let settings = &dashboard.engine.settings().tasks;
     let kept_until = task.ended_at.and_then(|ended| match &delivery {
         Some(delivery) if delivery.stage == DeliveryStage::Pending => None,
@@ -153,7 +156,7 @@ pub(in crate::pages) async fn show_task(
         kept_until,
         keep: span(settings.keep),
         too_late: query.is_set("late"),
-        frame: Frame::new(&dashboard, visitor, "/tasks", "Task", &query),
+        frame: Frame::new(&dashboard, visitor, "/tasks", "Task", &query).await,
         task,
     })
 }
@@ -170,9 +173,9 @@ async fn delivery(dashboard: &Dashboard, whole: &WholeTask) -> Result<Option<Del
 }
 
 /// Where it stands in the queue, and why it has not started.
-fn place(dashboard: &Dashboard, visitor: &Visitor, task: &Task, ahead: u64) -> Place {
+async fn place(dashboard: &Dashboard, visitor: &Visitor, task: &Task, ahead: u64) -> Place {
     let engine = &dashboard.engine;
-    let slots = Slots::of(dashboard, &visitor.account);
+    let slots = Slots::of(dashboard, &visitor.account).await;
     let standing = SlotStanding { limit: slots.limit, current: slots.used };
     let room = engine.catalog().line(task.endpoint).ok().map(|line| {
         let now = engine.clock().now();

@@ -216,7 +216,7 @@ struct Tasks {
 async fn figures_of(dashboard: &Dashboard, visitor: &Visitor) -> Result<String, PageError> {
     let depth = dashboard.engine.store().depth(visitor.account.id).await?;
     let queued_max = dashboard.engine.settings().tasks.queued_max;
-    Ok(Figures { depth, queued_max, slots: Slots::of(dashboard, &visitor.account) }.render()?)
+    Ok(Figures { depth, queued_max, slots: Slots::of(dashboard, &visitor.account).await }.render()?)
 }
 
 pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Query) -> Answer {
@@ -236,7 +236,7 @@ pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Q
     tasks.truncate(TASKS as usize);
     let ids = tasks.iter().map(|task| task.id).collect();
     let states = store.delivery_states(account, ids).await?;
-    let mut frame = Frame::new(&dashboard, visitor, "/tasks", "Tasks", &query);
+    let mut frame = Frame::new(&dashboard, visitor, "/tasks", "Tasks", &query).await;
     frame.live = "/live/tasks".to_owned();
     let now = frame.now;
     let rows: Vec<Row> =

@@ -204,7 +204,7 @@ pub(super) async fn show(State(dashboard): At, visitor: Visitor, Query(query): Q
     let since = earlier(dashboard.engine.clock().now(), FIGURE_OVER);
     let failed = store.count_failed(account, since, FIGURE_MAX).await?;
     let signs = store.lookup_secrets(account).await?.is_some();
-    let frame = Frame::new(&dashboard, visitor, "/webhooks", "Webhooks", &query);
+    let frame = Frame::new(&dashboard, visitor, "/webhooks", "Webhooks", &query).await;
     let older = found.more.map(|more| more.to_string());
     let older = older.map(|more| format!("/webhooks?{}", query.with(&["before"], &[("before", &more)])));
     let newest = before.is_some().then(|| format!("/webhooks?{}", query.with(&["before"], &[])));

@@ -65,7 +65,7 @@ pub(in crate::pages) async fn ask_resend(
     let asked = since(&query, &visitor.look.zone, now);
     let from = asked.unwrap_or(earlier(now, SINCE));
     let failed = dashboard.engine.store().count_failed(account, from, COUNT_MAX).await?;
-    let frame = Frame::new(&dashboard, visitor, "/webhooks", "Resend", &query);
+    let frame = Frame::new(&dashboard, visitor, "/webhooks", "Resend", &query).await;
     let resend = Resend { frame, since: from, failed, fault: asked.err() };
     if resend.fault.is_some() { faulty(&resend) } else { page(&resend) }
 }

@@ -119,31 +119,35 @@ pub(super) fn verify() -> Vec<Snippet> {
     ]
 }
 
-fn frame(dashboard: &Dashboard, visitor: Visitor, title: &str, query: &Form) -> Frame {
-    Frame::new(dashboard, visitor, "/webhooks", title, query)
+async fn frame(dashboard: &Dashboard, visitor: Visitor, title: &str, query: &Form) -> Frame {
+    Frame::new(dashboard, visitor, "/webhooks", title, query).await
 }
 
 pub(in crate::pages) async fn secret(State(dashboard): At, visitor: Visitor, Query(query): Query) -> Answer {
     let signing = Signing::of(&dashboard, &visitor).await?;
-    page(&Secret { frame: frame(&dashboard, visitor, "Signing secret", &query), signing, snippets: verify() })
+    page(&Secret {
+        frame: frame(&dashboard, visitor, "Signing secret", &query).await,
+        signing,
+        snippets: verify(),
+    })
 }
 
 pub(in crate::pages) async fn ask_rotate(State(dashboard): At, visitor: Visitor) -> Answer {
     let signing = Signing::of(&dashboard, &visitor).await?;
-    page(&Rotate { frame: frame(&dashboard, visitor, "Rotate the secret", &Form::default()), signing })
+    page(&Rotate { frame: frame(&dashboard, visitor, "Rotate the secret", &Form::default()).await, signing })
 }
 
 /// The new secret stands in this answer alone: it is shown here, and reading the page again is another rotation.
 pub(in crate::pages) async fn rotate(State(dashboard): At, Posted { visitor, .. }: Posted<Work>) -> Answer {
     let secret = dashboard.engine.rotate_webhook_secret(visitor.account.id).await?;
     let signing = Signing::of(&dashboard, &visitor).await?;
-    let frame = frame(&dashboard, visitor, "New secret", &Form::default());
+    let frame = frame(&dashboard, visitor, "New secret", &Form::default()).await;
     page(&Made { frame, secret, signing, snippets: verify() })
 }
 
 pub(in crate::pages) async fn ask_disable(State(dashboard): At, visitor: Visitor) -> Answer {
     let signing = Signing::of(&dashboard, &visitor).await?;
-    page(&Disable { frame: frame(&dashboard, visitor, "Stop signing", &Form::default()), signing })
+    page(&Disable { frame: frame(&dashboard, visitor, "Stop signing", &Form::default()).await, signing })
 }
 
 pub(in crate::pages) async fn disable(State(dashboard): At, Posted { visitor, .. }: Posted<Work>) -> Answer {

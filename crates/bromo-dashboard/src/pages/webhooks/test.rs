@@ -43,9 +43,9 @@ impl Test {
     }
 }
 
-fn of(dashboard: &Dashboard, visitor: Visitor, url: String) -> Test {
+async fn of(dashboard: &Dashboard, visitor: Visitor, url: String) -> Test {
     Test {
-        frame: Frame::new(dashboard, visitor, "/webhooks", "Test a webhook", &Form::default()),
+        frame: Frame::new(dashboard, visitor, "/webhooks", "Test a webhook", &Form::default()).await,
         url,
         tested: None,
         fault: None,
@@ -54,7 +54,7 @@ fn of(dashboard: &Dashboard, visitor: Visitor, url: String) -> Test {
 }
 
 pub(in crate::pages) async fn show_test(State(dashboard): At, visitor: Visitor) -> Answer {
-    page(&of(&dashboard, visitor, String::new()))
+    page(&of(&dashboard, visitor, String::new()).await)
 }
 
 pub(in crate::pages) async fn test(
@@ -63,7 +63,7 @@ pub(in crate::pages) async fn test(
 ) -> Answer {
     let (account, url) = (visitor.account.id, form.text("url").to_owned());
     let sent = dashboard.tester.send(&dashboard.engine, account, &url).await;
-    let mut test = of(&dashboard, visitor, url);
+    let mut test = of(&dashboard, visitor, url).await;
     match sent {
         Ok(tested) => {
             test.tested = Some(tested);

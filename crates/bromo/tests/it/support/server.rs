@@ -10,6 +10,7 @@ use bromo_engine::Engine;
 use bromo_rules::account::Account;
 use bromo_rules::key::KeyKind;
 use bromo_rules::time::{ManualClock, Timestamp};
+use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::{Customer, DEADLINE, Upstream};
@@ -166,8 +167,14 @@ impl Bromo {
 
     /// Slots in use, over all accounts.
     pub(crate) fn in_use(&self) -> u32 {
-        self.engine().admission().usage().iter().map(|usage| usage.slots.current).sum()
+        in_use(self.engine())
     }
+}
+
+/// Slots in use, over all accounts, as counted in this process.
+fn in_use(engine: &Engine) -> u32 {
+    let usage = engine.admission().usage().now_or_never().unwrap().unwrap();
+    usage.iter().map(|usage| usage.slots.current).sum()
 }
 
 /// Names need only differ.
@@ -186,11 +193,11 @@ impl Drop for Bromo {
             return;
         }
         let end = std::time::Instant::now() + DEADLINE;
-        let held = || engine.admission().usage().iter().any(|usage| usage.slots.current > 0);
+        let held = || in_use(&engine) > 0;
         while held() && std::time::Instant::now() < end {
             std::thread::yield_now();
         }
-        assert!(!held(), "a slot is still held: {:?}", engine.admission().usage());
+        assert!(!held(), "a slot is still held");
         assert_eq!(engine.counters().charges_short.get(), 0, "a held price was not covered");
         assert_eq!(engine.log().lost.get(), 0, "a log line was lost");
         assert_eq!(engine.later().counters.lost.get(), 0, "a claim was lost");
