@@ -1,0 +1,10 @@
+//! Real servers for tests: started on free ports from the system's packages, ended with the process that asked for them.
+//!
+//! Nothing here knows bromo. A missing program is an error that names the package to install.
+
+mod port;
+mod postgres;
+mod process;
+mod program;
+
+pub use postgres::{Database, Postgres};
