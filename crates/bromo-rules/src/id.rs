@@ -76,6 +76,11 @@ prefixed_id!(
     MemberId,
     "mem_"
 );
+prefixed_id!(
+    /// One process that serves: another at each start, so it says which node and which of its lives.
+    NodeId,
+    "node_"
+);
 
 /// Names one request; also the key of its charge, so that a charge can be repeated without doubling.
 /// A UUID of version 7: its order is the order of arrival, which keeps indexes append-only.

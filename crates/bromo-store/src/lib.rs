@@ -13,6 +13,7 @@ mod ledger;
 mod logs;
 mod members;
 mod pages;
+mod postgres;
 mod sqlite;
 mod tasks;
 
@@ -30,12 +31,17 @@ pub use logs::{
 };
 pub use members::{Invitation, Members, PlanRequest, Session};
 pub use pages::Pages;
+pub use postgres::{PostgresSettings, PostgresStore, migrate_postgres, open_postgres};
 pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};
 pub use tasks::{
     Accepted, Back, Claim, Claimed, Claiming, Deleted, End, Ended, Ender, Endpoints, Head, KeyTaken,
     Submitted, TaskFilter, TaskName, TaskSeq, Tasks, WholeTask,
 };
 
+/// Accounts, who signs in to them, and their money: what tasks and deliveries stand on.
+pub trait Books: Accounts + Members + Keys + Ledger + Pages {}
+impl<T: Accounts + Members + Keys + Ledger + Pages> Books for T {}
+
 /// Everything but the log.
-pub trait Store: Accounts + Members + Keys + Ledger + Pages + Tasks + Deliveries {}
-impl<T: Accounts + Members + Keys + Ledger + Pages + Tasks + Deliveries> Store for T {}
+pub trait Store: Books + Tasks + Deliveries {}
+impl<T: Books + Tasks + Deliveries> Store for T {}

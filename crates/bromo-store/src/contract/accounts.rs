@@ -9,10 +9,10 @@ use bromo_rules::id::AccountId;
 use bromo_rules::plan::PlanTable;
 
 use super::{NOW, Outcome, key, newcomer, plan};
-use crate::{Store, StoreError};
+use crate::{Books, StoreError};
 
 /// Reads back exactly what was written.
-pub async fn an_account_is_found_by_id_and_by_name(store: &dyn Store) -> Outcome {
+pub async fn an_account_is_found_by_id_and_by_name(store: &dyn Books) -> Outcome {
     let (account, opening, key) = newcomer(1);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
     assert_eq!(store.lookup_account(account.id).await?, Some(account.clone()));
@@ -24,7 +24,7 @@ pub async fn an_account_is_found_by_id_and_by_name(store: &dyn Store) -> Outcome
 }
 
 /// The second account of a name leaves nothing behind.
-pub async fn a_name_is_given_once(store: &dyn Store) -> Outcome {
+pub async fn a_name_is_given_once(store: &dyn Books) -> Outcome {
     let (account, opening, first_key) = newcomer(1);
     store.create_account(&account, &opening, Some(&first_key), None, None).await?;
     let (mut other, opening, _) = newcomer(2);
@@ -37,7 +37,7 @@ pub async fn a_name_is_given_once(store: &dyn Store) -> Outcome {
 }
 
 /// After an unavailable database the caller calls again, not knowing whether it was written.
-pub async fn creating_the_same_account_again_changes_nothing(store: &dyn Store) -> Outcome {
+pub async fn creating_the_same_account_again_changes_nothing(store: &dyn Books) -> Outcome {
     let (account, opening, key) = newcomer(1);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
     store.create_account(&account, &opening, Some(&key), None, None).await?;
@@ -47,7 +47,7 @@ pub async fn creating_the_same_account_again_changes_nothing(store: &dyn Store) 
 }
 
 /// Pages neither overlap nor skip.
-pub async fn accounts_are_listed_in_id_order_page_by_page(store: &dyn Store) -> Outcome {
+pub async fn accounts_are_listed_in_id_order_page_by_page(store: &dyn Books) -> Outcome {
     for number in [30, 10, 20, 0] {
         let (account, opening, key) = newcomer(number);
         store.create_account(&account, &opening, Some(&key), None, None).await?;
@@ -65,7 +65,7 @@ pub async fn accounts_are_listed_in_id_order_page_by_page(store: &dyn Store) -> 
 }
 
 /// The fact and its consequence together.
-pub async fn a_change_is_written_with_its_entry(store: &dyn Store) -> Outcome {
+pub async fn a_change_is_written_with_its_entry(store: &dyn Books) -> Outcome {
     let plans = Arc::new(PlanTable::default());
     let (account, opening, key) = newcomer(1);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
@@ -86,7 +86,7 @@ pub async fn a_change_is_written_with_its_entry(store: &dyn Store) -> Outcome {
 }
 
 /// Neither the version nor the ledger moves.
-pub async fn a_refused_change_writes_nothing(store: &dyn Store) -> Outcome {
+pub async fn a_refused_change_writes_nothing(store: &dyn Books) -> Outcome {
     let (account, opening, key) = newcomer(1);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
     let plans = Arc::new(PlanTable::default());
@@ -97,7 +97,7 @@ pub async fn a_refused_change_writes_nothing(store: &dyn Store) -> Outcome {
 }
 
 /// Every node may ask for the new cycle; one entry is written.
-pub async fn a_cycle_starts_once(store: &dyn Store) -> Outcome {
+pub async fn a_cycle_starts_once(store: &dyn Books) -> Outcome {
     let plans = Arc::new(PlanTable::default());
     let (account, opening, key) = newcomer(1);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
@@ -112,7 +112,7 @@ pub async fn a_cycle_starts_once(store: &dyn Store) -> Outcome {
 }
 
 /// There is nothing to change.
-pub async fn a_change_of_an_unknown_account_is_missing(store: &dyn Store) -> Outcome {
+pub async fn a_change_of_an_unknown_account_is_missing(store: &dyn Books) -> Outcome {
     let plans = Arc::new(PlanTable::default());
     let id = AccountId::from_random(7);
     let missing = store.change_account(id, &Change::Grant(Credits::new(1)), &plans, NOW).await;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bromo_rules::id::{AccountId, KeyId};
 
 use super::{NOW, Outcome, key, newcomer};
-use crate::{Store, StoreError};
+use crate::{Books, StoreError};
 
 /// One look-up answers who calls and on which terms.
-pub async fn a_key_is_found_by_its_hash_with_its_account(store: &dyn Store) -> Outcome {
+pub async fn a_key_is_found_by_its_hash_with_its_account(store: &dyn Books) -> Outcome {
     let (account, opening, first) = newcomer(1);
     store.create_account(&account, &opening, Some(&first), None, None).await?;
     assert_eq!(store.lookup_key(first.hash).await?, Some((first, account.clone())));
@@ -17,7 +17,7 @@ pub async fn a_key_is_found_by_its_hash_with_its_account(store: &dyn Store) -> O
 }
 
 /// A call made again finds its key and moves nothing.
-pub async fn making_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
+pub async fn making_a_key_moves_the_version_once(store: &dyn Books) -> Outcome {
     let (account, opening, first) = newcomer(1);
     store.create_account(&account, &opening, Some(&first), None, None).await?;
     let second = key(2, account.id);
@@ -28,7 +28,7 @@ pub async fn making_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
 }
 
 /// The instant of the first call stays.
-pub async fn revoking_a_key_moves_the_version_once(store: &dyn Store) -> Outcome {
+pub async fn revoking_a_key_moves_the_version_once(store: &dyn Books) -> Outcome {
     let (account, opening, first) = newcomer(1);
     store.create_account(&account, &opening, Some(&first), None, None).await?;
     for seconds in 0..3 {
@@ -41,7 +41,7 @@ pub async fn revoking_a_key_moves_the_version_once(store: &dyn Store) -> Outcome
 }
 
 /// Neither an id nor a hash is taken over.
-pub async fn a_secret_belongs_to_one_key(store: &dyn Store) -> Outcome {
+pub async fn a_secret_belongs_to_one_key(store: &dyn Books) -> Outcome {
     let (account, opening, first) = newcomer(1);
     store.create_account(&account, &opening, Some(&first), None, None).await?;
     let mut copy = key(2, account.id);
@@ -53,7 +53,7 @@ pub async fn a_secret_belongs_to_one_key(store: &dyn Store) -> Outcome {
 }
 
 /// Other accounts' keys are not among them.
-pub async fn keys_are_listed_oldest_first(store: &dyn Store) -> Outcome {
+pub async fn keys_are_listed_oldest_first(store: &dyn Books) -> Outcome {
     for number in [5, 9] {
         let (account, opening, first) = newcomer(number);
         store.create_account(&account, &opening, Some(&first), None, None).await?;
@@ -70,7 +70,7 @@ pub async fn keys_are_listed_oldest_first(store: &dyn Store) -> Outcome {
 }
 
 /// Nor can an unknown key be revoked.
-pub async fn a_key_of_an_unknown_account_is_missing(store: &dyn Store) -> Outcome {
+pub async fn a_key_of_an_unknown_account_is_missing(store: &dyn Books) -> Outcome {
     let stray = key(1, AccountId::from_random(1));
     let missing = store.create_key(&stray).await;
     assert!(matches!(missing, Err(StoreError::Missing { what: "account" })), "{missing:?}");

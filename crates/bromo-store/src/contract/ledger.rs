@@ -9,15 +9,15 @@ use bromo_rules::plan::PlanTable;
 use futures_util::future::join_all;
 
 use super::{NOW, Outcome, charge, newcomer, request};
-use crate::{Charged, Store, StoreError};
+use crate::{Books, Charged, StoreError};
 
-async fn account_of_500(store: &dyn Store, number: u64) -> Result<AccountId, StoreError> {
+async fn account_of_500(store: &dyn Books, number: u64) -> Result<AccountId, StoreError> {
     let (account, opening, key) = newcomer(number);
     store.create_account(&account, &opening, Some(&key), None, None).await?;
     Ok(account.id)
 }
 
-async fn balance(store: &dyn Store, id: AccountId) -> Result<Option<i64>, StoreError> {
+async fn balance(store: &dyn Books, id: AccountId) -> Result<Option<i64>, StoreError> {
     Ok(store.lookup_account(id).await?.map(|account| account.balance.total().get()))
 }
 
@@ -26,7 +26,7 @@ const fn paid(balance: i64, ledger_seq: u64) -> Charged {
 }
 
 /// The entry says what for.
-pub async fn a_charge_is_taken_and_entered(store: &dyn Store) -> Outcome {
+pub async fn a_charge_is_taken_and_entered(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     assert_eq!(store.charge(charge(id, 1, 7)).await?, paid(493, 2));
     assert_eq!(balance(store, id).await?, Some(493));
@@ -37,7 +37,7 @@ pub async fn a_charge_is_taken_and_entered(store: &dyn Store) -> Outcome {
 }
 
 /// The repeated call gets the first one's answer, whatever came between.
-pub async fn a_request_is_charged_once(store: &dyn Store) -> Outcome {
+pub async fn a_request_is_charged_once(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     assert_eq!(store.charge(charge(id, 1, 7)).await?, paid(493, 2));
     assert_eq!(store.charge(charge(id, 2, 3)).await?, paid(490, 3));
@@ -47,7 +47,7 @@ pub async fn a_request_is_charged_once(store: &dyn Store) -> Outcome {
 }
 
 /// Two of them in one group as well.
-pub async fn a_request_is_charged_once_however_many_ask_together(store: &dyn Store) -> Outcome {
+pub async fn a_request_is_charged_once_however_many_ask_together(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     for answered in join_all((0..100).map(|_| store.charge(charge(id, 1, 7)))).await {
         assert_eq!(answered?, paid(493, 2));
@@ -57,7 +57,7 @@ pub async fn a_request_is_charged_once_however_many_ask_together(store: &dyn Sto
 }
 
 /// It was paid; that the balance no longer covers a second time does not matter.
-pub async fn a_repeated_charge_is_paid_even_if_nothing_is_left(store: &dyn Store) -> Outcome {
+pub async fn a_repeated_charge_is_paid_even_if_nothing_is_left(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     assert_eq!(store.charge(charge(id, 1, 500)).await?, paid(0, 2));
     assert_eq!(store.charge(charge(id, 1, 500)).await?, paid(0, 2));
@@ -66,7 +66,7 @@ pub async fn a_repeated_charge_is_paid_even_if_nothing_is_left(store: &dyn Store
 }
 
 /// As many are paid as the balance covers; the others write nothing.
-pub async fn charges_together_never_take_a_balance_below_zero(store: &dyn Store) -> Outcome {
+pub async fn charges_together_never_take_a_balance_below_zero(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     let mut short = 0;
     for answered in join_all((0..200).map(|number| store.charge(charge(id, number, 7)))).await {
@@ -81,7 +81,7 @@ pub async fn charges_together_never_take_a_balance_below_zero(store: &dyn Store)
 }
 
 /// Charges, grants and repeated calls at once.
-pub async fn entries_have_no_gaps_and_their_sum_is_the_balance(store: &dyn Store) -> Outcome {
+pub async fn entries_have_no_gaps_and_their_sum_is_the_balance(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     let plans = Arc::new(PlanTable::default());
     let grant = Change::Grant(Credits::new(5));
@@ -109,7 +109,7 @@ pub async fn entries_have_no_gaps_and_their_sum_is_the_balance(store: &dyn Store
 }
 
 /// One group, many payers.
-pub async fn charges_of_many_accounts_do_not_mix(store: &dyn Store) -> Outcome {
+pub async fn charges_of_many_accounts_do_not_mix(store: &dyn Books) -> Outcome {
     let ids = join_all((1..=10).map(|number| account_of_500(store, number))).await;
     let ids = ids.into_iter().collect::<Result<Vec<_>, _>>()?;
     let charges = ids.iter().zip(0..).flat_map(|(id, first)| {
@@ -123,7 +123,7 @@ pub async fn charges_of_many_accounts_do_not_mix(store: &dyn Store) -> Outcome {
 }
 
 /// Nobody learns another account's balance.
-pub async fn a_request_of_another_account_is_a_conflict(store: &dyn Store) -> Outcome {
+pub async fn a_request_of_another_account_is_a_conflict(store: &dyn Books) -> Outcome {
     let (one, other) = (account_of_500(store, 1).await?, account_of_500(store, 2).await?);
     store.charge(charge(one, 1, 7)).await?;
     let refused = store.charge(charge(other, 1, 7)).await;
@@ -133,7 +133,7 @@ pub async fn a_request_of_another_account_is_a_conflict(store: &dyn Store) -> Ou
 }
 
 /// And does not harm the charges beside it.
-pub async fn a_charge_of_an_unknown_account_is_missing(store: &dyn Store) -> Outcome {
+pub async fn a_charge_of_an_unknown_account_is_missing(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     let stray = charge(AccountId::from_random(9), 1, 7);
     let (missing, good) = tokio::join!(store.charge(stray), store.charge(charge(id, 2, 7)));
@@ -143,7 +143,7 @@ pub async fn a_charge_of_an_unknown_account_is_missing(store: &dyn Store) -> Out
 }
 
 /// A price below zero would be a gift.
-pub async fn a_charge_of_nothing_is_refused(store: &dyn Store) -> Outcome {
+pub async fn a_charge_of_nothing_is_refused(store: &dyn Books) -> Outcome {
     let id = account_of_500(store, 1).await?;
     for price in [0, -7] {
         let refused = store.charge(charge(id, 1, price)).await;

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 
 use super::{NOW, Outcome, account, later, newcomer};
 use crate::members::{Invitation, PlanRequest, Session};
-use crate::{Store, StoreError};
+use crate::{Books, StoreError};
 
 const PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
 
@@ -46,23 +46,23 @@ fn invitation(number: u64, by: &Member) -> Invitation {
 }
 
 /// An account with an owner, whose number is the account's.
-async fn owner(store: &dyn Store, number: u64) -> Result<Member, StoreError> {
+async fn owner(store: &dyn Books, number: u64) -> Result<Member, StoreError> {
     let account = account(store, number).await?;
     add(store, number, account, Role::Owner).await
 }
 
-async fn add(store: &dyn Store, number: u64, account: AccountId, role: Role) -> Result<Member, StoreError> {
+async fn add(store: &dyn Books, number: u64, account: AccountId, role: Role) -> Result<Member, StoreError> {
     let member = member(number, account, role);
     store.create_member(&member, Some(PASSWORD), None, None).await?;
     Ok(member)
 }
 
-async fn is_good(store: &dyn Store, session: u64) -> Result<bool, StoreError> {
+async fn is_good(store: &dyn Books, session: u64) -> Result<bool, StoreError> {
     Ok(store.lookup_session(token(session), NOW).await?.is_some())
 }
 
 /// By its id, its address and its account; what it signs in with comes with the address alone.
-pub async fn a_member_is_found_by_id_and_by_address(store: &dyn Store) -> Outcome {
+pub async fn a_member_is_found_by_id_and_by_address(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let mut linked = member(2, owner.account, Role::Viewer);
     linked.created_at = later(-5);
@@ -77,7 +77,7 @@ pub async fn a_member_is_found_by_id_and_by_address(store: &dyn Store) -> Outcom
 }
 
 /// Neither another member of the account nor one of another has it, nor an account that is just made.
-pub async fn an_address_is_taken_once_over_all_accounts(store: &dyn Store) -> Outcome {
+pub async fn an_address_is_taken_once_over_all_accounts(store: &dyn Books) -> Outcome {
     let first = owner(store, 1).await?;
     let second = owner(store, 2).await?;
     for account in [first.account, second.account] {
@@ -96,7 +96,7 @@ pub async fn an_address_is_taken_once_over_all_accounts(store: &dyn Store) -> Ou
 }
 
 /// Without a key; the call made again changes nothing.
-pub async fn an_account_is_made_with_its_owner(store: &dyn Store) -> Outcome {
+pub async fn an_account_is_made_with_its_owner(store: &dyn Books) -> Outcome {
     let (account, opening, _) = newcomer(1);
     let owner = member(1, account.id, Role::Owner);
     for _ in 0..2 {
@@ -112,7 +112,7 @@ pub async fn an_account_is_made_with_its_owner(store: &dyn Store) -> Outcome {
 }
 
 /// Nor is anything else of an unknown member.
-pub async fn a_member_of_an_unknown_account_is_missing(store: &dyn Store) -> Outcome {
+pub async fn a_member_of_an_unknown_account_is_missing(store: &dyn Books) -> Outcome {
     let stray = member(1, AccountId::from_random(1), Role::Owner);
     let missing = [
         store.create_member(&stray, None, None, None).await,
@@ -131,7 +131,7 @@ pub async fn a_member_of_an_unknown_account_is_missing(store: &dyn Store) -> Out
 }
 
 /// Another account's owner reaches none of them.
-pub async fn members_are_changed_from_their_own_account_alone(store: &dyn Store) -> Outcome {
+pub async fn members_are_changed_from_their_own_account_alone(store: &dyn Books) -> Outcome {
     let (one, other) = (owner(store, 1).await?, owner(store, 2).await?);
     let member = add(store, 3, other.account, Role::Member).await?;
     for missing in [
@@ -146,7 +146,7 @@ pub async fn members_are_changed_from_their_own_account_alone(store: &dyn Store)
 }
 
 /// Neither by another role nor by leaving, nor both owners at once.
-pub async fn the_last_owner_stays(store: &dyn Store) -> Outcome {
+pub async fn the_last_owner_stays(store: &dyn Books) -> Outcome {
     let first = owner(store, 1).await?;
     let member = add(store, 2, first.account, Role::Member).await?;
     for refused in [
@@ -164,7 +164,7 @@ pub async fn the_last_owner_stays(store: &dyn Store) -> Outcome {
 }
 
 /// However many join at once.
-pub async fn an_account_has_no_more_members_than_seats(store: &dyn Store) -> Outcome {
+pub async fn an_account_has_no_more_members_than_seats(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let members: Vec<_> = (2..8).map(|number| member(number, owner.account, Role::Member)).collect();
     let joins = members.iter().map(|member| store.create_member(member, None, None, Some(3)));
@@ -177,7 +177,7 @@ pub async fn an_account_has_no_more_members_than_seats(store: &dyn Store) -> Out
 }
 
 /// The second of two at once is told that it is gone.
-pub async fn an_invitation_is_used_once(store: &dyn Store) -> Outcome {
+pub async fn an_invitation_is_used_once(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let invitation = invitation(2, &owner);
     store.create_invitation(&invitation).await?;
@@ -197,7 +197,7 @@ pub async fn an_invitation_is_used_once(store: &dyn Store) -> Outcome {
 }
 
 /// A call made again finds its member.
-pub async fn joining_again_changes_nothing(store: &dyn Store) -> Outcome {
+pub async fn joining_again_changes_nothing(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     store.create_invitation(&invitation(2, &owner)).await?;
     let joining = member(2, owner.account, Role::Member);
@@ -209,7 +209,7 @@ pub async fn joining_again_changes_nothing(store: &dyn Store) -> Outcome {
 }
 
 /// Neither for another role, address or account, nor after its time; and a refused one is still there.
-pub async fn an_invitation_is_good_for_what_it_says_alone(store: &dyn Store) -> Outcome {
+pub async fn an_invitation_is_good_for_what_it_says_alone(store: &dyn Books) -> Outcome {
     let (owner, other) = (owner(store, 1).await?, owner(store, 9).await?);
     store.create_invitation(&invitation(2, &owner)).await?;
     let invited = member(2, owner.account, Role::Member);
@@ -228,7 +228,7 @@ pub async fn an_invitation_is_good_for_what_it_says_alone(store: &dyn Store) -> 
 }
 
 /// Those that are good, oldest first; a newer one to the same address takes the place of the older.
-pub async fn invitations_are_listed_replaced_and_withdrawn(store: &dyn Store) -> Outcome {
+pub async fn invitations_are_listed_replaced_and_withdrawn(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let (mut first, second) = (invitation(2, &owner), invitation(3, &owner));
     first.created_at = later(5);
@@ -249,7 +249,7 @@ pub async fn invitations_are_listed_replaced_and_withdrawn(store: &dyn Store) ->
 }
 
 /// Whoever may invite no longer leaves none behind.
-pub async fn invitations_go_with_the_owner_who_made_them(store: &dyn Store) -> Outcome {
+pub async fn invitations_go_with_the_owner_who_made_them(store: &dyn Books) -> Outcome {
     let first = owner(store, 1).await?;
     for (number, leaves) in [(2, false), (3, true)] {
         let second = add(store, number, first.account, Role::Owner).await?;
@@ -269,7 +269,7 @@ pub async fn invitations_go_with_the_owner_who_made_them(store: &dyn Store) -> O
 }
 
 /// With the member and the account, until its time.
-pub async fn a_session_is_found_until_it_is_over(store: &dyn Store) -> Outcome {
+pub async fn a_session_is_found_until_it_is_over(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let session = session(1, owner.id);
     for _ in 0..2 {
@@ -289,7 +289,7 @@ pub async fn a_session_is_found_until_it_is_over(store: &dyn Store) -> Outcome {
 }
 
 /// And a token is not taken over by another member.
-pub async fn a_new_session_ends_the_one_it_replaces(store: &dyn Store) -> Outcome {
+pub async fn a_new_session_ends_the_one_it_replaces(store: &dyn Books) -> Outcome {
     let (owner, other) = (owner(store, 1).await?, owner(store, 2).await?);
     store.create_session(&session(1, owner.id), None).await?;
     store.create_session(&session(2, owner.id), Some(token(1))).await?;
@@ -300,7 +300,7 @@ pub async fn a_new_session_ends_the_one_it_replaces(store: &dyn Store) -> Outcom
 }
 
 /// Its time only goes on.
-pub async fn a_member_was_last_seen_at_the_latest_instant(store: &dyn Store) -> Outcome {
+pub async fn a_member_was_last_seen_at_the_latest_instant(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     for (ms, seen) in [(5, 5), (3, 5), (7, 7)] {
         store.touch_member(owner.id, later(ms)).await?;
@@ -311,7 +311,7 @@ pub async fn a_member_was_last_seen_at_the_latest_instant(store: &dyn Store) -> 
 }
 
 /// The kept one stays, and so do those of other members; links are used no more.
-pub async fn changing_the_password_ends_the_other_sessions(store: &dyn Store) -> Outcome {
+pub async fn changing_the_password_ends_the_other_sessions(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let other = add(store, 2, owner.account, Role::Member).await?;
     for (number, member) in [(1, &owner), (2, &owner), (3, &other)] {
@@ -329,7 +329,7 @@ pub async fn changing_the_password_ends_the_other_sessions(store: &dyn Store) ->
 }
 
 /// And its links; its address is free again.
-pub async fn removing_a_member_ends_its_sessions(store: &dyn Store) -> Outcome {
+pub async fn removing_a_member_ends_its_sessions(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     let member = add(store, 2, owner.account, Role::Member).await?;
     store.create_session(&session(1, owner.id), None).await?;
@@ -345,7 +345,7 @@ pub async fn removing_a_member_ends_its_sessions(store: &dyn Store) -> Outcome {
 }
 
 /// However many follow it together, and only in its time.
-pub async fn a_link_signs_in_once(store: &dyn Store) -> Outcome {
+pub async fn a_link_signs_in_once(store: &dyn Books) -> Outcome {
     let (owner, other) = (owner(store, 1).await?, owner(store, 2).await?);
     for _ in 0..2 {
         store.create_link(token(1), owner.id, later(1000)).await?;
@@ -361,7 +361,7 @@ pub async fn a_link_signs_in_once(store: &dyn Store) -> Outcome {
 }
 
 /// What is good stays, and no more is deleted than asked for.
-pub async fn what_is_over_is_deleted(store: &dyn Store) -> Outcome {
+pub async fn what_is_over_is_deleted(store: &dyn Books) -> Outcome {
     let owner = owner(store, 1).await?;
     for number in 1..=3 {
         let expires_at = later(number * 1000);
@@ -383,7 +383,7 @@ pub async fn what_is_over_is_deleted(store: &dyn Store) -> Outcome {
 }
 
 /// The newest one counts, and it can be taken back.
-pub async fn a_plan_is_asked_for_once_an_account(store: &dyn Store) -> Outcome {
+pub async fn a_plan_is_asked_for_once_an_account(store: &dyn Books) -> Outcome {
     let mut asked = Vec::new();
     for (number, seconds) in [(1, 2), (2, 1)] {
         let owner = owner(store, number).await?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{NOW, Outcome, request};
-use crate::Store;
+use crate::Books;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// At its last instant it is gone, deleted or not.
-pub async fn a_page_is_there_until_it_expires(store: &dyn Store) -> Outcome {
+pub async fn a_page_is_there_until_it_expires(store: &dyn Books) -> Outcome {
     let html = "<p>ä</p>".repeat(10_000);
     let end = NOW.plus(HOUR);
     store.put_page(request(1), html.clone(), end).await?;
@@ -19,7 +19,7 @@ pub async fn a_page_is_there_until_it_expires(store: &dyn Store) -> Outcome {
 }
 
 /// A call made again does no harm.
-pub async fn a_page_put_again_is_the_newer_one(store: &dyn Store) -> Outcome {
+pub async fn a_page_put_again_is_the_newer_one(store: &dyn Books) -> Outcome {
     store.put_page(request(1), "old".to_owned(), NOW).await?;
     store.put_page(request(1), "new".to_owned(), NOW.plus(HOUR)).await?;
     assert_eq!(store.lookup_page(request(1), NOW).await?.as_deref(), Some("new"));
@@ -27,7 +27,7 @@ pub async fn a_page_put_again_is_the_newer_one(store: &dyn Store) -> Outcome {
 }
 
 /// The longest expired go first, in bounded steps.
-pub async fn no_more_pages_expire_than_asked_for(store: &dyn Store) -> Outcome {
+pub async fn no_more_pages_expire_than_asked_for(store: &dyn Books) -> Outcome {
     for number in 0..5 {
         store.put_page(request(number), String::new(), NOW.plus(HOUR * u32::from(number))).await?;
     }

@@ -1,0 +1,129 @@
+//! Making connections, and making them again with growing pauses.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::{Config, NoTls};
+
+use super::error::text;
+use super::link::Link;
+use super::settings::{CONNECT_MAX, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX, STATEMENT_MAX};
+use crate::error::StoreError;
+
+/// The oldest server that is good for us.
+const VERSION_MIN: i32 = 150_000;
+/// The pause after the first failure; each is twice the one before …
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Polls a connection; ends with it.
+pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>>>;
+
+/// Makes connections to one database.
+pub(super) struct Connector {
+    config: Config,
+    /// Why the last try failed, if it did.
+    failing: Mutex<Option<String>>,
+}
+
+impl Connector {
+    /// To the database of this address.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if that is no address; says nothing of what stands in it, which may be a password.
+    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let mut config: Config = url.parse().map_err(|_| StoreError::Unavailable {
+            reason: "the address is not of the form postgres://user@host:port/database".to_owned(),
+        })?;
+        config
+            .application_name("bromo")
+            .connect_timeout(CONNECT_MAX)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(5))
+            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_retries(3);
+        Ok(Self { config, failing: Mutex::default() })
+    }
+
+    /// Makes a connection, once. Whoever has the driver must poll it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn connect(&self) -> Result<(Arc<Link>, Driver), StoreError> {
+        let made = match timeout(CONNECT_MAX, self.make()).await {
+            Ok(made) => made,
+            Err(_) => Err(format!("no connection within {CONNECT_MAX:?}")),
+        };
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &made {
+            Ok(_) => {
+                if failing.take().is_some() {
+                    tracing::info!("the database can be reached again");
+                }
+            }
+            Err(reason) if failing.as_ref() != Some(reason) => {
+                tracing::warn!(reason, "the database cannot be reached; trying on");
+                *failing = Some(reason.clone());
+            }
+            Err(_) => {}
+        }
+        made.map_err(|reason| StoreError::Unavailable { reason })
+    }
+
+    /// Makes a connection, however long that takes.
+    pub(super) async fn connect_at_last(&self) -> (Arc<Link>, Driver) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            if let Ok(made) = self.connect().await {
+                return made;
+            }
+            // Or all connections of all nodes come at the same instant when the server is back.
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Why there is no connection.
+    pub(super) fn away(&self) -> StoreError {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = failing.clone().unwrap_or_else(|| "not connected yet".to_owned());
+        StoreError::Unavailable { reason }
+    }
+
+    async fn make(&self) -> Result<(Arc<Link>, Driver), String> {
+        let (client, connection) = self.config.connect(NoTls).await.map_err(|error| text(&error))?;
+        let mut driver: Driver = Box::pin(connection);
+        let set_up = async {
+            client.batch_execute(&session()).await?;
+            client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.try_get(0)
+        };
+        let version: Result<i32, _> = tokio::select! {
+            ended = &mut driver => return Err(ended.err().map_or("closed".to_owned(), |error| text(&error))),
+            version = set_up => version,
+        };
+        match version {
+            Ok(version) if version < VERSION_MIN => {
+                Err(format!("the server is PostgreSQL {}, bromo needs 15 or newer", version / 10_000))
+            }
+            Ok(_) => Ok((Arc::new(Link::new(client)), driver)),
+            Err(error) => Err(text(&error)),
+        }
+    }
+}
+
+/// What each connection begins with. Our statements are short: compiling them costs more than it saves.
+fn session() -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
+         SET jit = off; SET default_transaction_isolation = 'read committed'",
+        STATEMENT_MAX.as_millis(),
+        LOCK_WAIT_MAX.as_millis(),
+        IDLE_IN_TRANSACTION_MAX.as_millis(),
+    )
+}

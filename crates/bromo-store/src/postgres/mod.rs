@@ -1,0 +1,132 @@
+//! PostgreSQL: the store of any number of nodes.
+//!
+//! All connections live on one thread with a runtime of its own ([`home`]), because callers come from many. Reads and
+//! writes of one statement share a few connections ([`shared`]); what is written often goes in groups ([`lane`]), the
+//! rest as closures ([`other`]). [`keeper`] looks after schema and nodes ([`nodes`]).
+//!
+//! The database may be away when the store is opened and at any time after. Methods answer
+//! [`StoreError::Unavailable`] then, at once, and connections are made again by themselves.
+
+mod accounts;
+mod connect;
+mod error;
+mod home;
+mod keeper;
+mod kept;
+mod keys;
+mod lane;
+mod ledger;
+mod link;
+mod members;
+mod migrations;
+mod nodes;
+mod other;
+mod pages;
+mod payers;
+mod plan_requests;
+mod rows;
+mod secrets;
+mod settings;
+mod shared;
+mod sign_ins;
+#[cfg(test)]
+mod tests;
+mod tx;
+
+use std::fmt;
+use std::sync::Arc;
+
+use self::connect::Connector;
+use self::home::{Home, Plan};
+use self::keeper::Phase;
+use self::lane::Lane;
+use self::other::Other;
+pub use self::settings::PostgresSettings;
+use self::shared::Shared;
+use crate::error::StoreError;
+use crate::ledger::Charge;
+
+/// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
+const OTHERS: usize = 2;
+
+/// Accounts, members, keys, ledger, pages, tasks and deliveries in one PostgreSQL database, which other nodes share.
+///
+/// Dropping it writes what was handed over and ends its thread; that blocks for about one round trip. Its node's row
+/// stays unless [`PostgresStore::leave`] was called, and others take the node for dead when it is not renewed.
+pub struct PostgresStore {
+    parts: Arc<Parts>,
+}
+
+/// Shared with whatever must keep the store open.
+struct Parts {
+    shared: Shared,
+    charges: Lane<Charge>,
+    others: Lane<Other>,
+    /// Goes last: it waits for the lanes to end.
+    home: Home,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+/// Opens the store; does not wait for the database. Brings its schema up to date when it is there, if it may.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the address cannot be read or no thread be started.
+pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreError> {
+    let connector = Arc::new(Connector::new(&settings.url)?);
+    let mut plan = Plan::new(connector, settings.node);
+    let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
+    let charges = plan.lane(1);
+    let others = plan.lane(OTHERS);
+    let home = plan.start("store-postgres", settings)?;
+    Ok(PostgresStore { parts: Arc::new(Parts { shared, charges, others, home }) })
+}
+
+/// Brings the schema of the database up to date; the names of what was applied.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the database is away, or needs a newer program.
+pub async fn migrate_postgres(url: &str) -> Result<Vec<&'static str>, StoreError> {
+    let (link, driver) = Connector::new(url)?.connect().await?;
+    tokio::select! {
+        ended = driver => Err(ended.err().map_or(
+            StoreError::Unavailable { reason: "the connection ended".to_owned() },
+            StoreError::from,
+        )),
+        applied = migrations::migrate(&link, &migrations::STORE, true) => Ok(applied?),
+    }
+}
+
+impl PostgresStore {
+    /// Whether the database can be reached now, and this node may write.
+    pub fn is_ready(&self) -> bool {
+        self.parts.home.phase() == Phase::Serving && self.parts.home.is_up()
+    }
+
+    /// Waits until the database was there and its schema is up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if that will never be: the schema needs a newer program, or is older and must not be
+    /// changed, or the store has left.
+    pub async fn wait_ready(&self) -> Result<(), StoreError> {
+        self.parts.home.wait_ready().await
+    }
+
+    /// Returns when this node was taken for dead: others have its tasks and deliveries, and it ends and charges nothing
+    /// any more. Only another process can go on.
+    pub async fn dead(&self) {
+        self.parts.home.wait_for(|phase| *phase == Phase::Dead).await;
+    }
+
+    /// Deletes this node's row, and gives back what it still has. To be called last, when nothing is under way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database cannot be reached: then others take this node for dead.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.parts.home.leave().await
+    }
+}

@@ -1,0 +1,45 @@
+//! What this backend alone promises: a database that is away and comes back, lanes, nodes.
+
+use bromo_rules::id::NodeId;
+use bromo_testbed::{Database, Postgres};
+
+use super::{PostgresSettings, PostgresStore, open_postgres};
+use crate::Books;
+use crate::contract::Outcome;
+
+async fn with_books(test: impl AsyncFnOnce(&dyn Books) -> Outcome) {
+    let database = Postgres::shared().database().unwrap();
+    let store = open(&database).await;
+    test(&store).await.unwrap();
+}
+
+mod contract {
+    crate::store_contract!(accounts: super::super::with_books);
+    crate::store_contract!(keys: super::super::with_books);
+    crate::store_contract!(members: super::super::with_books);
+    crate::store_contract!(ledger: super::super::with_books);
+    crate::store_contract!(pages: super::super::with_books);
+}
+
+/// Settings for a node of this number.
+fn settings(database: &Database<'_>, node: u64) -> PostgresSettings {
+    PostgresSettings::new(database.url(), NodeId::from_random(node))
+}
+
+async fn open(database: &Database<'_>) -> PostgresStore {
+    let store = open_postgres(settings(database, 1)).unwrap();
+    store.wait_ready().await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_store_is_ready_when_its_database_is() {
+    let database = Postgres::shared().database().unwrap();
+    let store = open(&database).await;
+    assert!(store.is_ready());
+    let rows = store.parts.shared.query("SELECT id FROM nodes", &[]).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    store.leave().await.unwrap();
+    let rows = store.parts.shared.query("SELECT id FROM nodes", &[]).await.unwrap();
+    assert_eq!(rows.len(), 0);
+}

@@ -1,0 +1,179 @@
+//! One transaction of a lane: [`Tx::read`] is one round trip, [`Tx::commit`] another.
+
+use std::cell::Cell;
+
+use futures_util::future::{join_all, join4};
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
+
+use bromo_rules::id::NodeId;
+
+use super::error::Fault;
+use super::link::{Call, Link, Params, Rows, call};
+use super::settings::TRIP_MAX;
+use crate::error::StoreError;
+
+/// Whoever takes a node for dead waits until nobody holds this.
+const HOLD_NODE: &str = "SELECT pg_advisory_xact_lock_shared($1)";
+/// An error, and so the end of the transaction and of all that is on its way behind, if the row is gone.
+const CHECK_NODE: &str = "SELECT 1 / count(*) FROM nodes WHERE id = $1";
+
+/// A transaction on its way. It begins with the first statement; without [`Tx::commit`] the lane commits it if all went
+/// well. After an error nothing of it is written.
+pub(super) struct Tx<'a> {
+    link: &'a Link,
+    guard: Option<NodeId>,
+    begun: Cell<bool>,
+    committed: Cell<bool>,
+    fault: Cell<Option<Fault>>,
+}
+
+impl<'a> Tx<'a> {
+    /// On this connection, which nobody else uses meanwhile. With a node, nothing is written unless its row is there.
+    pub(super) const fn new(link: &'a Link, guard: Option<NodeId>) -> Self {
+        let (begun, committed, fault) = (Cell::new(false), Cell::new(false), Cell::new(None));
+        Self { link, guard, begun, committed, fault }
+    }
+
+    /// Runs these statements one after the other, in one round trip. Each sees what those before it wrote and what
+    /// others had committed when it began: read *after* taking the lock that protects what is read.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the transaction is at an end.
+    pub(super) async fn read<const N: usize>(&self, calls: [Call<'_>; N]) -> Result<[Rows; N], StoreError> {
+        self.trip(calls, false).await
+    }
+
+    /// The same, and commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; nothing was written, or, if the connection was lost, all may be.
+    pub(super) async fn commit<const N: usize>(&self, calls: [Call<'_>; N]) -> Result<[Rows; N], StoreError> {
+        self.trip(calls, true).await
+    }
+
+    /// All rows of a statement, in a round trip of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let [rows] = self.read([call(sql, params)]).await?;
+        Ok(rows.rows)
+    }
+
+    /// The first row of a statement, if there is one, in a round trip of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn first(
+        &self,
+        sql: &'static str,
+        params: Params<'_>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// How many rows a statement wrote, in a round trip of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn execute(&self, sql: &'static str, params: Params<'_>) -> Result<u64, StoreError> {
+        let [rows] = self.read([call(sql, params)]).await?;
+        Ok(rows.count)
+    }
+
+    /// What went wrong with the database, if anything.
+    pub(super) const fn fault(&self) -> Option<Fault> {
+        self.fault.get()
+    }
+
+    /// Commits what is not committed.
+    pub(super) async fn finish(&self) -> Result<(), StoreError> {
+        if self.begun.get() && !self.committed.get() {
+            self.commit([]).await?;
+        }
+        Ok(())
+    }
+
+    /// Undoes what is not committed, so that the connection is good for the next transaction.
+    pub(super) async fn roll_back(&self) {
+        if self.begun.get() && !self.committed.get() && !self.link.is_closed() {
+            let undone = timeout(TRIP_MAX, self.link.client.batch_execute("ROLLBACK")).await;
+            if !matches!(undone, Ok(Ok(()))) {
+                self.link.cut();
+            }
+        }
+    }
+
+    async fn trip<const N: usize>(
+        &self,
+        calls: [Call<'_>; N],
+        commit: bool,
+    ) -> Result<[Rows; N], StoreError> {
+        match timeout(TRIP_MAX, self.send(calls, commit)).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(error)) => {
+                let fault = Fault::of(&error);
+                self.fault.set(self.fault.get().or(Some(fault)));
+                if fault == Fault::Lost {
+                    self.link.cut();
+                }
+                if self.fault.get() == Some(Fault::Dead) {
+                    let reason = "this node was taken for dead: its work is others' now".to_owned();
+                    return Err(StoreError::Unavailable { reason });
+                }
+                Err(error.into())
+            }
+            Err(_) => {
+                self.fault.set(Some(Fault::Lost));
+                self.link.cut();
+                Err(StoreError::Unavailable { reason: format!("no answer within {TRIP_MAX:?}") })
+            }
+        }
+    }
+
+    async fn send<const N: usize>(&self, calls: [Call<'_>; N], commit: bool) -> Result<[Rows; N], Error> {
+        // What is not prepared yet must be before anything is sent, or the order would be lost.
+        let begins = !self.begun.get();
+        let guard = self.guard.filter(|_| begins).map(NodeId::to_i64);
+        let mut checks = Vec::new();
+        let id: [&(dyn ToSql + Sync); 1] = [&guard];
+        if guard.is_some() {
+            for sql in [HOLD_NODE, CHECK_NODE] {
+                checks.push(self.link.prepare(sql).await?);
+            }
+        }
+        let mut statements = Vec::with_capacity(N);
+        for call in &calls {
+            statements.push((self.link.prepare(call.sql).await?, call.params.as_slice()));
+        }
+        self.begun.set(true);
+        // From here to the first wait everything is sent, in this order.
+        let (began, checked, answered, committed) = join4(
+            self.simple("BEGIN", begins),
+            join_all(checks.iter().map(|check| self.link.send(check, &id))),
+            join_all(statements.iter().map(|(statement, params)| self.link.send(statement, params))),
+            self.simple("COMMIT", commit),
+        )
+        .await;
+        began?;
+        for check in checked {
+            check.inspect_err(|error| {
+                let gone = Fault::of(error) == Fault::Other;
+                self.fault.set(gone.then_some(Fault::Dead));
+            })?;
+        }
+        let mut answers = std::array::from_fn(|_| Rows::default());
+        for (answer, place) in answered.into_iter().zip(&mut answers) {
+            *place = answer?;
+        }
+        committed?;
+        self.committed.set(commit);
+        Ok(answers)
+    }
+
+    async fn simple(&self, sql: &'static str, wanted: bool) -> Result<(), Error> {
+        if wanted { self.link.client.batch_execute(sql).await } else { Ok(()) }
+    }
+}
