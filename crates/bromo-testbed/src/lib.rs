@@ -6,5 +6,7 @@ mod port;
 mod postgres;
 mod process;
 mod program;
+mod proxy;
 
 pub use postgres::{Database, Postgres};
+pub use proxy::{Cut, Proxy};
