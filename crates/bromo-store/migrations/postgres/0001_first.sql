@@ -134,3 +134,9 @@ CREATE TABLE plan_requests (
 );
 
 CREATE INDEX plan_requests_by_age ON plan_requests (requested_at);
+
+-- What all nodes must have in common, as the first of them said it.
+CREATE TABLE agreed (
+    name text PRIMARY KEY,
+    value bytea NOT NULL
+);

@@ -31,6 +31,7 @@ mod shared;
 mod sign_ins;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tx;
 
 use std::fmt;

@@ -43,3 +43,19 @@ async fn a_store_is_ready_when_its_database_is() {
     let rows = store.parts.shared.query("SELECT id FROM nodes", &[]).await.unwrap();
     assert_eq!(rows.len(), 0);
 }
+
+#[tokio::test]
+async fn nodes_know_who_lives_and_agree_on_what_the_first_of_them_said() {
+    let database = Postgres::shared().database().unwrap();
+    let stores = [1, 2].map(|node| open_postgres(settings(&database, node)).unwrap());
+    for store in &stores {
+        store.wait_ready().await.unwrap();
+    }
+    let living = [1, 2].map(NodeId::from_random);
+    assert_eq!(stores[1].living().await.unwrap(), living);
+    let (one, other) = tokio::join!(stores[0].agree("key", b"one"), stores[1].agree("key", b"other"));
+    assert_ne!(one.unwrap(), other.unwrap());
+    assert!(stores[1].agree("another key", b"x").await.unwrap());
+    stores[0].leave().await.unwrap();
+    assert_eq!(stores[1].living().await.unwrap(), living[1..]);
+}
