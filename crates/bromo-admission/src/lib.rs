@@ -9,8 +9,6 @@ mod bus;
 pub mod contract;
 mod local;
 mod permit;
-#[cfg(not(feature = "shuttle"))]
-pub mod redis;
 mod reply;
 mod sync;
 

@@ -12,10 +12,12 @@ mod keys;
 mod ledger;
 mod logs;
 mod members;
+mod numbers;
 mod pages;
 mod postgres;
 mod sqlite;
 mod tasks;
+mod webhook;
 
 pub use accounts::Accounts;
 pub use deliveries::{

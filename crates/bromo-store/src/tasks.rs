@@ -122,7 +122,7 @@ pub struct Head {
 
 /// The right to end one attempt of one task. A claim that was lost (the task was requeued, or another worker has it)
 /// ends nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The task.
     pub seq: TaskSeq,

@@ -168,25 +168,26 @@ pub async fn an_end_writes_outcome_and_charge_together(store: &dyn Store) -> Out
     Ok(())
 }
 
-/// And pays once; the others have lost.
+/// And pays once. The others have lost, or hear what the first heard, since they may be its repetition.
 pub async fn a_task_ends_once_however_many_end_it_together(store: &dyn Store) -> Outcome {
     let id = account(store, 1).await?;
     queue(store, &[task(id, 1)]).await?;
     let claim = claim_one(store, id).await?.claim;
+    let once = Ended::Done { paid: Some((Credits::new(495), 2)) };
     let mut done = 0;
     for ended in join_all((0..50).map(|_| store.end_task(end(Ender::Claim(claim))))).await {
-        match ended? {
-            Ended::Done { paid } => {
-                assert_eq!(paid, Some((Credits::new(495), 2)));
-                done += 1;
-            }
-            other => assert_eq!(other, Ended::Lost),
-        }
+        let ended = ended?;
+        assert!([once, Ended::Lost].contains(&ended), "{ended:?}");
+        done += usize::from(ended == once);
     }
-    assert_eq!((done, balance(store, id).await?), (1, Some(495)));
-    assert_eq!(store.end_task(end(Ender::Claim(claim))).await?, Ended::Lost);
+    assert!(done >= 1);
+    assert_eq!(balance(store, id).await?, Some(495));
+    let again = store.end_task(end(Ender::Claim(claim))).await?;
+    assert!([once, Ended::Lost].contains(&again), "{again:?}");
+    let other = Claim { fence: claim.fence + 1, ..claim };
+    assert_eq!(store.end_task(end(Ender::Claim(other))).await?, Ended::Lost);
     assert_eq!(store.end_task(end(Ender::Queued(claim.seq))).await?, Ended::Lost);
-    assert_eq!(store.list_entries(id, 0, 10).await?.len(), 2);
+    assert_eq!((store.list_entries(id, 0, 10).await?.len(), store.totals()), (2, (0, 0)));
     Ok(())
 }
 

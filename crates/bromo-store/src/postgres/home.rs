@@ -12,9 +12,11 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::connect::Connector;
+use super::house;
 use super::keeper::{self, Phase};
 use super::kept::{Keeper, Kept, kept};
 use super::lane::{Job, Lane, lane};
+use super::local::Local;
 use super::settings::PostgresSettings;
 use crate::error::StoreError;
 
@@ -30,12 +32,20 @@ pub(super) struct Plan {
     connections: Vec<Kept>,
     keepers: Vec<Keeper>,
     work: Vec<Work>,
+    beside: Vec<Work>,
 }
 
 impl Plan {
     /// Nothing yet.
     pub(super) const fn new(connector: Arc<Connector>, node: NodeId) -> Self {
-        Self { connector, node, connections: Vec::new(), keepers: Vec::new(), work: Vec::new() }
+        Self {
+            connector,
+            node,
+            connections: Vec::new(),
+            keepers: Vec::new(),
+            work: Vec::new(),
+            beside: Vec::new(),
+        }
     }
 
     /// One more connection.
@@ -54,11 +64,22 @@ impl Plan {
         lane
     }
 
+    /// Has done what is to be done now and then, over a connection of its own.
+    pub(super) fn keep_house(&mut self, local: Arc<Local>) {
+        let (kept, node) = (self.connection(), self.node);
+        self.beside.push(Box::new(move || Box::pin(house::keep(kept, local, node))));
+    }
+
     /// Starts the thread.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if there can be none.
-    pub(super) fn start(self, name: &str, settings: PostgresSettings) -> Result<Home, StoreError> {
+    pub(super) fn start(
+        self,
+        name: &str,
+        settings: PostgresSettings,
+        local: Arc<Local>,
+    ) -> Result<Home, StoreError> {
         let none = |error: std::io::Error| StoreError::Unavailable {
             reason: format!("no thread for the database: {error}"),
         };
@@ -72,6 +93,7 @@ impl Plan {
                 settings,
                 phase.clone(),
                 leaves,
+                local,
             ));
             let serving = phase.subscribe();
             let keepers = self.keepers.into_iter().map(|keeper| {
@@ -84,6 +106,7 @@ impl Plan {
             });
             let mut keepers: Vec<_> = keepers.collect();
             keepers.push(keeper);
+            keepers.extend(self.beside.into_iter().map(|work| tokio::task::spawn_local(work())));
             // They end when nobody can hand them anything any more.
             let work: Vec<_> = self.work.into_iter().map(|work| tokio::task::spawn_local(work())).collect();
             futures_util::future::join_all(work).await;

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::connect::Connector;
 use super::link::Link;
+use super::local::Local;
 use super::migrations::{self, Stop};
 use super::nodes::{self, LOOK_EVERY, Watch};
 use super::settings::{PostgresSettings, TRIP_MAX};
@@ -34,13 +35,14 @@ pub(super) async fn keep(
     settings: PostgresSettings,
     phase: watch::Sender<Phase>,
     mut leave: watch::Receiver<bool>,
+    local: Arc<Local>,
 ) {
     loop {
         let (link, driver) = connector.connect_at_last().await;
         let ended = tokio::select! {
             _ = driver => continue,
             () = link.cut_by_us() => continue,
-            ended = look_after(&link, &settings, &phase, &mut leave) => ended,
+            ended = look_after(&link, &settings, &phase, &mut leave, &local) => ended,
         };
         match ended {
             Ok(end) => {
@@ -61,6 +63,7 @@ async fn look_after(
     settings: &PostgresSettings,
     phase: &watch::Sender<Phase>,
     leave: &mut watch::Receiver<bool>,
+    local: &Local,
 ) -> Result<Phase, StoreError> {
     if *phase.borrow() == Phase::Waiting {
         match migrations::migrate(link, &migrations::STORE, settings.migrate).await {
@@ -95,8 +98,9 @@ async fn look_after(
                 renewed = Some(Instant::now());
             }
             for dead in watch.look(link, settings.node).await? {
-                if nodes::remove(link, dead, Some(settings.dead_after)).await? {
-                    tracing::warn!(node = %dead, "a node did not renew its row: its work goes to others");
+                if let Some(tasks) = nodes::remove(link, dead, Some(settings.dead_after)).await? {
+                    local.recover(tasks);
+                    tracing::warn!(node = %dead, tasks, "a node did not renew its row: its work goes to others");
                 }
             }
             Ok::<_, StoreError>(true)

@@ -101,6 +101,12 @@ impl<J: Job> Lane<J> {
         self.jobs.send(Asked { job, answer }).await.map_err(|_| gone())?;
         outcome.await.unwrap_or_else(|_| Err(gone()))
     }
+
+    /// Hands the job over without waiting for anything; gives it back if too many wait already.
+    pub(super) fn tell(&self, job: J) -> Result<(), J> {
+        let (answer, _) = oneshot::channel();
+        self.jobs.try_send(Asked { job, answer }).map_err(|refused| refused.into_inner().job)
+    }
 }
 
 /// What writes a lane's jobs, not started yet.

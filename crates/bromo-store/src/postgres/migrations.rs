@@ -19,17 +19,6 @@ pub(super) struct Schema {
     steps: &'static [Migration],
 }
 
-#[cfg(test)]
-impl Schema {
-    pub(super) fn numbers(&self) -> Vec<i32> {
-        self.steps.iter().map(|step| step.number).collect()
-    }
-
-    pub(super) fn needs(&self) -> Vec<i32> {
-        self.steps.iter().map(|step| step.needs).collect()
-    }
-}
-
 /// One step of a schema. Never edited once released; the next change is the next number.
 struct Migration {
     number: i32,
@@ -42,12 +31,20 @@ struct Migration {
 /// Everything but the log.
 pub(super) const STORE: Schema = Schema {
     name: "store",
-    steps: &[Migration {
-        number: 1,
-        name: "first",
-        needs: 1,
-        sql: include_str!("../../migrations/postgres/0001_first.sql"),
-    }],
+    steps: &[
+        Migration {
+            number: 1,
+            name: "first",
+            needs: 1,
+            sql: include_str!("../../migrations/postgres/0001_first.sql"),
+        },
+        Migration {
+            number: 2,
+            name: "tasks",
+            needs: 1,
+            sql: include_str!("../../migrations/postgres/0002_tasks.sql"),
+        },
+    ],
 };
 
 /// Applies what is missing, all in one transaction; the names of what was applied. With `apply` false only looks.

@@ -8,27 +8,48 @@
 //! [`StoreError::Unavailable`] then, at once, and connections are made again by themselves.
 
 mod accounts;
+mod attempt;
+mod attempted;
+mod claim;
 mod connect;
+mod deliveries;
+mod delivery_list;
+mod delivery_rows;
+mod ended;
 mod error;
+mod floors;
 mod home;
+mod house;
 mod keeper;
 mod kept;
 mod keys;
 mod lane;
 mod ledger;
 mod link;
+mod local;
 mod members;
 mod migrations;
 mod nodes;
 mod other;
+mod outbox;
 mod pages;
+mod partitions;
 mod payers;
 mod plan_requests;
+mod queue;
+mod reap;
+mod redeliver;
+mod remove;
 mod rows;
 mod secrets;
 mod settings;
+mod settle;
 mod shared;
 mod sign_ins;
+mod submit;
+mod task_read;
+mod task_rows;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -37,18 +58,28 @@ mod tx;
 use std::fmt;
 use std::sync::Arc;
 
+use bromo_rules::id::NodeId;
+
+use self::attempt::Send;
+use self::claim::Take;
 use self::connect::Connector;
 use self::home::{Home, Plan};
 use self::keeper::Phase;
 use self::lane::Lane;
+use self::local::Local;
 use self::other::Other;
+use self::outbox::Turns;
 pub use self::settings::PostgresSettings;
+use self::settle::Ending;
 use self::shared::Shared;
+use self::submit::Submission;
 use crate::error::StoreError;
 use crate::ledger::Charge;
 
 /// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
 const OTHERS: usize = 2;
+/// Connections that accept tasks: one writes while the other's commit is on its way.
+const SUBMITS: usize = 2;
 
 /// Accounts, members, keys, ledger, pages, tasks and deliveries in one PostgreSQL database, which other nodes share.
 ///
@@ -62,7 +93,14 @@ pub struct PostgresStore {
 struct Parts {
     shared: Shared,
     charges: Lane<Charge>,
+    submits: Lane<Submission>,
+    takes: Lane<Take>,
+    ends: Lane<Ending>,
+    sends: Lane<Send>,
     others: Lane<Other>,
+    local: Arc<Local>,
+    turns: Turns,
+    node: NodeId,
     /// Goes last: it waits for the lanes to end.
     home: Home,
 }
@@ -82,9 +120,17 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let mut plan = Plan::new(connector, settings.node);
     let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
     let charges = plan.lane(1);
+    let submits = plan.lane(SUBMITS);
+    let takes = plan.lane(1);
+    let ends = plan.lane(1);
+    let sends = plan.lane(1);
     let others = plan.lane(OTHERS);
-    let home = plan.start("store-postgres", settings)?;
-    Ok(PostgresStore { parts: Arc::new(Parts { shared, charges, others, home }) })
+    let (local, node) = (Arc::new(Local::default()), settings.node);
+    plan.keep_house(Arc::clone(&local));
+    let home = plan.start("store-postgres", settings, Arc::clone(&local))?;
+    let turns = Turns::default();
+    let parts = Parts { shared, charges, submits, takes, ends, sends, others, local, turns, node, home };
+    Ok(PostgresStore { parts: Arc::new(parts) })
 }
 
 /// Brings the schema of the database up to date; the names of what was applied.

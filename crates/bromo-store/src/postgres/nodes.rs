@@ -11,15 +11,16 @@ use bromo_rules::id::NodeId;
 use futures_util::future::LocalBoxFuture;
 
 use super::link::Link;
+use super::reap;
 use super::settings::PostgresSettings;
 use super::tx::Tx;
 use crate::error::StoreError;
 
-/// Gives back what a node had, in the transaction that deletes its row.
-pub(super) type GiveBack = for<'a> fn(&'a Tx<'_>, NodeId) -> LocalBoxFuture<'a, Result<(), StoreError>>;
+/// Gives back what a node had, in the transaction that deletes its row; how many tasks.
+pub(super) type GiveBack = for<'a> fn(&'a Tx<'_>, NodeId) -> LocalBoxFuture<'a, Result<u64, StoreError>>;
 
 /// All that hangs on a node's row.
-const GIVE_BACK: &[GiveBack] = &[];
+const GIVE_BACK: &[GiveBack] = &[reap::give_back];
 
 /// How often a node looks after the others.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -72,35 +73,41 @@ impl Watch {
     }
 }
 
-/// Deletes a node's row and gives back what it had; false if another node is at it, or it has been renewed after all.
+/// Deletes a node's row and gives back what it had, so many tasks; none if another node is at it, or it has been renewed
+/// after all.
 /// With no `dead_after` it goes whatever it says.
 pub(super) async fn remove(
     link: &Link,
     node: NodeId,
     dead_after: Option<Duration>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let tx = Tx::new(link, None);
     let removed = remove_in(&tx, node, dead_after).await;
     match removed {
-        Ok(true) => tx.finish().await?,
-        Ok(false) | Err(_) => tx.roll_back().await,
+        Ok(Some(_)) => tx.finish().await?,
+        Ok(None) | Err(_) => tx.roll_back().await,
     }
     removed
 }
 
-async fn remove_in(tx: &Tx<'_>, node: NodeId, dead_after: Option<Duration>) -> Result<bool, StoreError> {
+async fn remove_in(
+    tx: &Tx<'_>,
+    node: NodeId,
+    dead_after: Option<Duration>,
+) -> Result<Option<u64>, StoreError> {
     let id = node.to_i64();
     let least = dead_after.map_or(0.0, |dead_after| dead_after.as_secs_f64());
     let sql = "SELECT FROM nodes WHERE id = $1 AND renewed_at <= clock_timestamp() - $2 * interval '1 second'
                FOR UPDATE SKIP LOCKED";
     if tx.first(sql, &[&id, &least]).await?.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     // Transactions in its name that checked the row before we locked it end first.
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&id]).await?;
+    let mut tasks = 0;
     for give_back in GIVE_BACK {
-        give_back(tx, node).await?;
+        tasks += give_back(tx, node).await?;
     }
     tx.execute("DELETE FROM nodes WHERE id = $1", &[&id]).await?;
-    Ok(true)
+    Ok(Some(tasks))
 }

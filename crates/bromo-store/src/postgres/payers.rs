@@ -36,7 +36,6 @@ pub(super) enum Cause {
     /// An answer. It may be asked for again.
     Request,
     /// A task, which ends once.
-    #[expect(dead_code, reason = "ends of tasks come next")]
     Task,
 }
 

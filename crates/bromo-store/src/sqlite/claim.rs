@@ -11,9 +11,10 @@ use super::group::Step;
 use super::job::Asked;
 use super::memory::{Change, Changes, TakenTasks};
 use super::rows::first;
-use super::{task_rows, webhook};
+use super::task_rows;
 use crate::error::StoreError;
 use crate::tasks::{Back, Claim, Claimed, TaskSeq};
+use crate::webhook;
 
 /// Tasks to be claimed. All but the claim itself was read before, beside the writer.
 pub(super) struct ClaimAsk {

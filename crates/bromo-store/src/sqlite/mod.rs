@@ -40,7 +40,6 @@ mod task_rows;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod webhook;
 mod writer;
 
 use std::fmt;

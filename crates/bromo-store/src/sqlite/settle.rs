@@ -15,11 +15,12 @@ use super::ledger::{Cause, Payers};
 use super::memory::{Change, TakenDeliveries};
 use super::outbox::Pending;
 use super::rows::first;
-use super::{attempt, claim, task_rows, webhook};
+use super::{attempt, claim, task_rows};
 use crate::deliveries::Lane;
 use crate::error::StoreError;
 use crate::ledger::{Charge, Charged};
 use crate::tasks::{Claim, End, Ended, Ender, TaskSeq};
+use crate::webhook;
 
 /// A job that touches balances.
 pub(super) enum Settlement<'a> {

@@ -10,6 +10,7 @@ use rusqlite::Row;
 
 use super::rows::corrupt;
 use crate::error::StoreError;
+use crate::numbers;
 
 /// Columns of [`task`], from [`task_tables`].
 macro_rules! task_columns {
@@ -37,62 +38,37 @@ pub(super) const TASK_COLUMNS: usize = 14;
 /// What stands where something is not yet known: as wide as what replaces it, so that the row keeps its size.
 pub(super) const NOT_YET: i64 = -(1 << 40);
 
-/// The number of each in the database. Only ever appended to.
-const ENDPOINTS: [Endpoint; 8] = [
-    Endpoint::Chatgpt,
-    Endpoint::Gemini,
-    Endpoint::Copilot,
-    Endpoint::Perplexity,
-    Endpoint::Grok,
-    Endpoint::Aimode,
-    Endpoint::Google,
-    Endpoint::GoogleNews,
-];
-const KINDS: [KeyKind; 2] = [KeyKind::Live, KeyKind::Test];
-/// From 2 on: see the schema.
-const STATES: [TaskState; 4] =
-    [TaskState::Queued, TaskState::Processing, TaskState::Completed, TaskState::Failed];
-const FIRST_STATE: i64 = 2;
-
 /// As a column keeps it.
 pub(super) fn endpoint_number(endpoint: Endpoint) -> i64 {
-    number(&ENDPOINTS, endpoint)
+    numbers::of_endpoint(endpoint).into()
 }
 
 /// As a column keeps it.
 pub(super) fn kind_number(kind: KeyKind) -> i64 {
-    number(&KINDS, kind)
+    numbers::of_kind(kind).into()
 }
 
 /// As a column keeps it.
 pub(super) fn state_number(state: TaskState) -> i64 {
-    FIRST_STATE + number(&STATES, state)
-}
-
-fn number<T: PartialEq>(all: &[T], one: T) -> i64 {
-    // A test says that each is in there.
-    all.iter().zip(0..).find(|(other, _)| **other == one).map_or(-1, |(_, number)| number)
-}
-
-fn numbered<T: Copy>(all: &[T], first: i64, row: &Row<'_>, at: usize, what: &str) -> Result<T, StoreError> {
-    let number: i64 = row.get(at)?;
-    let found = usize::try_from(number - first).ok().and_then(|number| all.get(number));
-    found.copied().ok_or_else(|| corrupt(what, &number))
+    numbers::of_state(state).into()
 }
 
 /// An endpoint.
 pub(super) fn endpoint(row: &Row<'_>, at: usize) -> Result<Endpoint, StoreError> {
-    numbered(&ENDPOINTS, 0, row, at, "endpoint")
+    let number = row.get(at)?;
+    numbers::endpoint(number).ok_or_else(|| corrupt("endpoint", &number))
 }
 
 /// A kind of key.
 pub(super) fn kind(row: &Row<'_>, at: usize) -> Result<KeyKind, StoreError> {
-    numbered(&KINDS, 0, row, at, "kind of key")
+    let number = row.get(at)?;
+    numbers::kind(number).ok_or_else(|| corrupt("kind of key", &number))
 }
 
 /// A state.
 pub(super) fn state(row: &Row<'_>, at: usize) -> Result<TaskState, StoreError> {
-    numbered(&STATES, FIRST_STATE, row, at, "state of a task")
+    let number = row.get(at)?;
+    numbers::state(number).ok_or_else(|| corrupt("state of a task", &number))
 }
 
 /// A task's id.
@@ -139,16 +115,4 @@ pub(super) fn task(row: &Row<'_>, at: usize) -> Result<Task, StoreError> {
         ended_at: instant(row, at + 12)?,
         charged: Credits::new(row.get(at + 13)?),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_has_its_number_and_keeps_it() {
-        assert_eq!(Endpoint::ALL.map(endpoint_number), [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(TaskState::ALL.map(state_number), [2, 3, 4, 5]);
-        assert_eq!([KeyKind::Live, KeyKind::Test].map(kind_number), [0, 1]);
-    }
 }

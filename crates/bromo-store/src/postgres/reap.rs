@@ -1,0 +1,43 @@
+//! What a node leaves behind when it is taken for dead, or says good-bye: its tasks go back to the queue with one more
+//! cut, its deliveries are due again.
+
+use bromo_rules::id::NodeId;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+
+use super::link::call;
+use super::tx::Tx;
+use crate::error::StoreError;
+
+/// The node's row is locked, so nobody claims in its name meanwhile. No index has nodes, or each claim would change it:
+/// the queue is read as a whole, once for each node that dies.
+const TASKS: &str = "WITH found AS MATERIALIZED (
+        SELECT seq FROM queue WHERE node = $1 ORDER BY seq FOR UPDATE),
+    back AS (
+        UPDATE queue q SET node = NULL, attempts = q.attempts - 1, cuts = q.cuts + 1
+        FROM found f WHERE q.seq = f.seq RETURNING q.seq, q.account, q.priority),
+    counted AS (
+        INSERT INTO queue_in AS i (account, priority, tasks, floor)
+            SELECT account, priority, count(*), min(seq) FROM back GROUP BY account, priority
+            ORDER BY account, priority
+        ON CONFLICT (account, priority) DO UPDATE
+            SET tasks = i.tasks + excluded.tasks, floor = least(i.floor, excluded.floor)),
+    stopped AS (
+        INSERT INTO queue_over AS o (account, stopped, booked)
+            SELECT account, count(*), 0 FROM back GROUP BY account ORDER BY account
+        ON CONFLICT (account) DO UPDATE SET stopped = o.stopped + excluded.stopped)
+    SELECT count(*) FROM back";
+
+const DELIVERIES: &str = "UPDATE due d SET node = NULL FROM (
+        SELECT seq FROM due WHERE node = $1 ORDER BY seq FOR UPDATE) f WHERE d.seq = f.seq";
+
+/// Gives all of it back; how many tasks.
+pub(super) fn give_back<'a>(tx: &'a Tx<'_>, node: NodeId) -> LocalBoxFuture<'a, Result<u64, StoreError>> {
+    async move {
+        let node = node.to_i64();
+        let [tasks, _] = tx.read([call(TASKS, &[&node]), call(DELIVERIES, &[&node])]).await?;
+        let back: i64 = tasks.rows.first().map_or(Ok(0), |row| super::rows::get(row, 0))?;
+        Ok(u64::try_from(back).unwrap_or(0))
+    }
+    .boxed_local()
+}
