@@ -1,7 +1,9 @@
-//! One suite that every backend passes. Time is in hand: it is an argument of every ask.
+//! One suite that every backend passes. Time is in hand: it is an argument of every ask. Every test needs a backend in
+//! which nothing has happened yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bromo_rules::credit::Credits;
@@ -75,6 +77,10 @@ impl<'a> Customer<'a> {
         self
     }
 
+    async fn open(&self) {
+        self.admission.open(self.ask.facts).await.expect("the backend is there");
+    }
+
     async fn decide(&self) -> Decision {
         self.admission.admit(&self.ask).await.expect("the backend is there")
     }
@@ -104,6 +110,21 @@ impl<'a> Customer<'a> {
     }
 }
 
+/// Waits until it holds. In a process it must hold at once: a test that polls no second time fails there.
+async fn soon(holds: impl AsyncFn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "it does not hold");
+        std::thread::sleep(Duration::from_millis(1));
+        let mut polled = false;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
 fn slots(standing: Standing) -> (u32, u32) {
     (standing.slots.limit, standing.slots.current)
 }
@@ -113,6 +134,7 @@ pub async fn the_slot_after_the_last_is_refused_at_once_and_free_again_after_a_r
     admission: &dyn Admission,
 ) {
     let customer = Customer::new(admission, 3);
+    customer.open().await;
     let mut permits = Vec::new();
     for current in 1..=3 {
         let (standing, permit) = Customer::admitted(customer.decide().await);
@@ -130,8 +152,10 @@ pub async fn the_slot_after_the_last_is_refused_at_once_and_free_again_after_a_r
 /// See its name.
 pub async fn a_dropped_permit_frees_its_slot_and_its_hold(admission: &dyn Admission) {
     let customer = Customer::new(admission, 1).hold(5);
+    customer.open().await;
     drop(customer.enter().await);
-    assert_eq!(admission.held(customer.ask.facts.account).await, Ok(Credits::ZERO));
+    let account = customer.ask.facts.account;
+    soon(async || admission.held(account).await == Ok(Credits::ZERO)).await;
     let _permit = customer.enter().await;
     assert_eq!(admission.held(customer.ask.facts.account).await, Ok(Credits::new(5)));
 }
@@ -139,6 +163,7 @@ pub async fn a_dropped_permit_frees_its_slot_and_its_hold(admission: &dyn Admiss
 /// See its name.
 pub async fn the_window_counts_every_request_and_opens_with_the_next_second(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 1);
+    customer.open().await;
     customer.ask.rate = Limit { requests: 3 };
     let _permit = customer.enter().await; // Counts one.
     assert!(matches!(customer.refused().await, Denial::Slots { .. })); // A refusal counts as well.
@@ -156,6 +181,7 @@ pub async fn the_window_counts_every_request_and_opens_with_the_next_second(admi
 /// See its name.
 pub async fn a_clock_that_steps_back_admits_nobody_twice(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9);
+    customer.open().await;
     customer.ask.rate = Limit { requests: 1 };
     let _permit = customer.enter().await;
     customer.ask.now = Timestamp::from_millis(customer.ask.now.millis() - 1);
@@ -167,6 +193,7 @@ pub async fn a_clock_that_steps_back_admits_nobody_twice(admission: &dyn Admissi
 /// See its name.
 pub async fn windows_of_other_keys_and_routes_are_apart(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9);
+    customer.open().await;
     customer.ask.rate = Limit { requests: 1 };
     customer.ask.want = None;
     for (key, route) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
@@ -180,6 +207,7 @@ pub async fn windows_of_other_keys_and_routes_are_apart(admission: &dyn Admissio
 /// See its name.
 pub async fn refusals_come_in_the_order_rate_credits_slots(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 1);
+    customer.open().await;
     let _permit = customer.enter().await;
     customer.ask.want = Some(Want { hold: Credits::MAX, usually_ends: customer.ask.now });
     assert_eq!(customer.refused().await, Denial::Credits { held: false });
@@ -191,6 +219,7 @@ pub async fn refusals_come_in_the_order_rate_credits_slots(admission: &dyn Admis
 pub async fn holds_of_running_work_keep_a_balance_above_zero(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9).hold(4);
     customer.ask.facts.balance = Credits::new(10);
+    customer.open().await;
     let first = customer.enter().await;
     let _second = customer.enter().await;
     assert_eq!(customer.refused().await, Denial::Credits { held: true });
@@ -203,6 +232,7 @@ pub async fn holds_of_running_work_keep_a_balance_above_zero(admission: &dyn Adm
 /// See its name.
 pub async fn a_settled_balance_is_the_newest_whatever_order_releases_come_in(admission: &dyn Admission) {
     let customer = Customer::new(admission, 9).hold(1);
+    customer.open().await;
     let (first, second) = (customer.enter().await, customer.enter().await);
     second.release(Some(Settled { balance: Credits::new(98), ledger_seq: 3 })).await;
     first.release(Some(Settled { balance: Credits::new(99), ledger_seq: 2 })).await;
@@ -213,6 +243,7 @@ pub async fn a_settled_balance_is_the_newest_whatever_order_releases_come_in(adm
 /// See its name.
 pub async fn an_upgrade_is_in_force_on_the_next_ask_and_an_older_ask_is_stale(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 1);
+    customer.open().await;
     let _first = customer.enter().await;
     let upgraded = Facts { version: 2, slots: 2, ..customer.ask.facts };
     admission.announce(upgraded).await.expect("the backend is there");
@@ -225,6 +256,7 @@ pub async fn an_upgrade_is_in_force_on_the_next_ask_and_an_older_ask_is_stale(ad
 /// See its name.
 pub async fn a_downgrade_kills_nothing_and_admits_nobody_until_the_count_is_below(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 3);
+    customer.open().await;
     let mut permits = vec![customer.enter().await, customer.enter().await, customer.enter().await];
     customer.ask.facts = Facts { version: 2, slots: 1, ..customer.ask.facts };
     admission.announce(customer.ask.facts).await.expect("the backend is there");
@@ -240,6 +272,7 @@ pub async fn a_downgrade_kills_nothing_and_admits_nobody_until_the_count_is_belo
 /// See its name.
 pub async fn a_stale_ask_counts_nothing(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 1);
+    customer.open().await;
     customer.ask.rate = Limit { requests: 1 };
     let newer = Facts { version: 5, ..customer.ask.facts };
     admission.announce(newer).await.expect("the backend is there");
@@ -254,28 +287,36 @@ pub async fn a_stale_ask_counts_nothing(admission: &dyn Admission) {
 /// See its name.
 pub async fn retry_after_is_the_first_usual_end_within_1_to_30_seconds(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 2);
+    customer.open().await;
     let start = customer.ask.now;
-    let mut permits = Vec::new();
-    for usual_s in [70, 50] {
-        let usually_ends = start.plus(Duration::from_secs(usual_s));
-        customer.ask.want = Some(Want { hold: Credits::ZERO, usually_ends });
-        permits.push(customer.enter().await);
-    }
-    for (after_ms, expected) in [(0, 30), (38_500, 12), (39_001, 11), (49_900, 1), (55_000, 1)] {
-        customer.ask.now = start.plus(Duration::from_millis(after_ms));
-        assert_eq!(
-            customer.refused().await,
-            Denial::Slots { retry_after_s: expected },
-            "after {after_ms} ms"
-        );
+    let after = |now: Timestamp, ms: i64| Timestamp::from_millis(now.millis() + ms);
+    for (first_ms, at_once, later) in
+        [(60_000, 30, 30), (19_499, 20, 11), (11_500, 12, 3), (9_001, 10, 1), (100, 1, 1), (-5_000, 1, 1)]
+    {
+        let mut permits = Vec::new();
+        for usual_ms in [70_000, first_ms] {
+            customer.ask.want = Some(Want { hold: Credits::ZERO, usually_ends: after(start, usual_ms) });
+            permits.push(customer.enter().await);
+        }
+        for (passed_ms, expected) in [(0, at_once), (8_500, later)] {
+            customer.ask.now = after(start, passed_ms);
+            let refused = customer.refused().await;
+            assert_eq!(refused, Denial::Slots { retry_after_s: expected }, "{first_ms} less {passed_ms} ms");
+        }
+        customer.ask.now = start;
+        for permit in permits {
+            permit.release(None).await;
+        }
     }
 }
 
 /// See its name.
 pub async fn accounts_do_not_see_each_other(admission: &dyn Admission) {
     let one = Customer::new(admission, 1);
+    one.open().await;
     let mut other = Customer::new(admission, 1);
     other.ask.facts.account = AccountId::from_random(70);
+    other.open().await;
     let _permit = one.enter().await;
     let (standing, _other) = Customer::admitted(other.decide().await);
     assert_eq!(slots(standing), (1, 1));
@@ -290,6 +331,7 @@ pub async fn accounts_do_not_see_each_other(admission: &dyn Admission) {
 /// See its name.
 pub async fn ten_thousand_calls_one_after_the_other_on_one_slot_are_never_refused(admission: &dyn Admission) {
     let customer = Customer::new(admission, 1).hold(1);
+    customer.open().await;
     for _ in 0..10_000 {
         customer.enter().await.release(None).await;
     }
@@ -342,6 +384,7 @@ impl<'a> Task<'a> {
 pub async fn tasks_and_requests_share_slots_and_holds(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 2).hold(4);
     customer.ask.facts.balance = Credits::new(10);
+    customer.open().await;
     let task = Task::of(&customer, 5);
     let running = task.enter().await;
     let (standing, _permit) = Customer::admitted(customer.decide().await);
@@ -357,6 +400,7 @@ pub async fn tasks_and_requests_share_slots_and_holds(admission: &dyn Admission)
 /// See its name.
 pub async fn a_task_counts_in_no_rate_window(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9);
+    customer.open().await;
     customer.ask.rate = Limit { requests: 1 };
     let task = Task::of(&customer, 0);
     let _running = (task.enter().await, task.enter().await);
@@ -367,6 +411,7 @@ pub async fn a_task_counts_in_no_rate_window(admission: &dyn Admission) {
 /// See its name.
 pub async fn a_denied_task_is_called_out_when_a_slot_comes_free(admission: &dyn Admission) {
     let customer = Customer::new(admission, 2);
+    customer.open().await;
     let task = Task::of(&customer, 0);
     let (request, running) = (customer.enter().await, task.enter().await);
     assert!(matches!(task.refused().await, Denial::Slots { .. }));
@@ -374,6 +419,7 @@ pub async fn a_denied_task_is_called_out_when_a_slot_comes_free(admission: &dyn 
     request.release(None).await;
     assert_eq!(task.called(), 1);
     drop(running); // Nobody was denied since.
+    soon(async || admission.in_use(customer.ask.facts.account).await == Ok(0)).await;
     assert_eq!(task.called(), 1);
 }
 
@@ -381,6 +427,7 @@ pub async fn a_denied_task_is_called_out_when_a_slot_comes_free(admission: &dyn 
 pub async fn a_task_denied_for_held_credits_is_called_out_when_they_come_free(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9).hold(8);
     customer.ask.facts.balance = Credits::new(10);
+    customer.open().await;
     let task = Task::of(&customer, 5);
     let request = customer.enter().await;
     assert_eq!(task.refused().await, Denial::Credits { held: true });
@@ -392,6 +439,7 @@ pub async fn a_task_denied_for_held_credits_is_called_out_when_they_come_free(ad
 /// See its name.
 pub async fn a_denied_task_is_called_out_when_its_account_changes(admission: &dyn Admission) {
     let customer = Customer::new(admission, 1);
+    customer.open().await;
     let mut task = Task::of(&customer, 0);
     let _running = task.enter().await;
     task.refused().await;
@@ -412,9 +460,11 @@ pub async fn a_denied_task_is_called_out_when_its_account_changes(admission: &dy
 /// See its name.
 pub async fn nobody_is_called_out_who_was_not_denied(admission: &dyn Admission) {
     let customer = Customer::new(admission, 2);
+    customer.open().await;
     let task = Task::of(&customer, 0);
     task.enter().await.release(None).await;
     drop(customer.enter().await);
+    soon(async || admission.in_use(customer.ask.facts.account).await == Ok(0)).await;
     admission.announce(Facts { version: 2, ..customer.ask.facts }).await.expect("the backend is there");
     assert_eq!(task.called(), 0);
 }
@@ -423,6 +473,7 @@ pub async fn nobody_is_called_out_who_was_not_denied(admission: &dyn Admission) 
 pub async fn a_task_that_can_never_be_paid_is_not_called_out(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 9);
     customer.ask.facts.balance = Credits::new(3);
+    customer.open().await;
     let task = Task::of(&customer, 5);
     let running = customer.enter().await;
     assert_eq!(task.refused().await, Denial::Credits { held: false });
@@ -433,6 +484,7 @@ pub async fn a_task_that_can_never_be_paid_is_not_called_out(admission: &dyn Adm
 /// See its name.
 pub async fn a_stale_start_takes_nothing(admission: &dyn Admission) {
     let customer = Customer::new(admission, 1).hold(5);
+    customer.open().await;
     let task = Task::of(&customer, 5);
     admission.announce(Facts { version: 5, ..customer.ask.facts }).await.expect("the backend is there");
     assert!(matches!(task.start().await, Started::Stale));
@@ -443,6 +495,7 @@ pub async fn a_stale_start_takes_nothing(admission: &dyn Admission) {
 pub async fn tasks_that_ask_together_start_up_to_the_first_that_may_not(admission: &dyn Admission) {
     let mut customer = Customer::new(admission, 3);
     customer.ask.facts.balance = Credits::new(10);
+    customer.open().await;
     let mut task = Task::of(&customer, 4);
     let want = task.start.wants[0];
     task.start.wants =

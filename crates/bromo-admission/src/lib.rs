@@ -9,6 +9,8 @@ mod bus;
 pub mod contract;
 mod local;
 mod permit;
+#[cfg(not(feature = "shuttle"))]
+pub mod redis;
 mod reply;
 mod sync;
 

@@ -7,6 +7,8 @@ mod postgres;
 mod process;
 mod program;
 mod proxy;
+mod redis;
 
 pub use postgres::{Database, Postgres};
 pub use proxy::{Cut, Proxy};
+pub use redis::Redis;

@@ -92,7 +92,7 @@ impl Connector {
     /// Why there is no connection.
     pub(super) fn away(&self) -> StoreError {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = failing.clone().unwrap_or_else(|| "not connected yet".to_owned());
+        let reason = failing.clone().unwrap_or_else(|| "not connected".to_owned());
         StoreError::Unavailable { reason }
     }
 

@@ -19,6 +19,17 @@ pub(super) struct Schema {
     steps: &'static [Migration],
 }
 
+#[cfg(test)]
+impl Schema {
+    pub(super) fn numbers(&self) -> Vec<i32> {
+        self.steps.iter().map(|step| step.number).collect()
+    }
+
+    pub(super) fn needs(&self) -> Vec<i32> {
+        self.steps.iter().map(|step| step.needs).collect()
+    }
+}
+
 /// One step of a schema. Never edited once released; the next change is the next number.
 struct Migration {
     number: i32,

@@ -1,13 +1,25 @@
-//! What this backend alone promises: a database that is away and comes back, lanes, nodes.
+//! The contract, run on PostgreSQL, and what this backend alone promises: a database that goes and comes back, groups,
+//! nodes, migrations.
 
-use bromo_rules::id::NodeId;
+use std::time::Duration;
+
+use bromo_rules::id::{AccountId, NodeId};
 use bromo_testbed::{Database, Postgres};
+use tokio::time::Instant;
+use tokio_postgres::{Client, NoTls};
 
 use super::{PostgresSettings, PostgresStore, open_postgres};
-use crate::contract::Outcome;
-use crate::{Books, Store};
+use crate::contract::{Outcome, newcomer};
+use crate::{Accounts, Books, Store};
 
+mod away;
+mod lanes;
+mod migrations;
+mod nodes;
 mod tasks;
+
+/// Whatever is waited for is there by then, or never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn with_books(test: impl AsyncFnOnce(&dyn Books) -> Outcome) {
     let database = Postgres::shared().database().unwrap();
@@ -33,32 +45,48 @@ mod contract {
 }
 
 /// Settings for a node of this number.
-fn settings(database: &Database<'_>, node: u64) -> PostgresSettings {
-    PostgresSettings::new(database.url(), NodeId::from_random(node))
+fn settings(url: String, node: u64) -> PostgresSettings {
+    PostgresSettings::new(url, NodeId::from_random(node))
 }
 
 async fn open(database: &Database<'_>) -> PostgresStore {
-    let store = open_postgres(settings(database, 1)).unwrap();
+    let store = open_postgres(settings(database.url(), 1)).unwrap();
     store.wait_ready().await.unwrap();
     store
 }
 
-#[tokio::test]
-async fn a_store_is_ready_when_its_database_is() {
-    let database = Postgres::shared().database().unwrap();
-    let store = open(&database).await;
-    assert!(store.is_ready());
-    let rows = store.parts.shared.query("SELECT id FROM nodes", &[]).await.unwrap();
-    assert_eq!(rows.len(), 1);
-    store.leave().await.unwrap();
-    let rows = store.parts.shared.query("SELECT id FROM nodes", &[]).await.unwrap();
-    assert_eq!(rows.len(), 0);
+/// An account of 500 credits.
+async fn account(store: &PostgresStore) -> AccountId {
+    let (account, opening, key) = newcomer(1);
+    store.create_account(&account, &opening, Some(&key), None, None).await.unwrap();
+    account.id
+}
+
+/// A connection beside the store's.
+async fn beside(database: &Database<'_>) -> Client {
+    let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The first column of the first row.
+async fn number(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// Returns when it is so.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
 async fn nodes_know_who_lives_and_agree_on_what_the_first_of_them_said() {
     let database = Postgres::shared().database().unwrap();
-    let stores = [1, 2].map(|node| open_postgres(settings(&database, node)).unwrap());
+    let stores = [1, 2].map(|node| open_postgres(settings(database.url(), node)).unwrap());
     for store in &stores {
         store.wait_ready().await.unwrap();
     }

@@ -9,7 +9,7 @@ use bromo_rules::time::Timestamp;
 use bromo_testbed::{Database, Postgres};
 use futures_util::future::join_all;
 
-use super::settings;
+use super::{PATIENCE, settings};
 use crate::contract::{
     NOW, account, charge, claim_next, claim_one, end, hooked, keyed, later, newcomer, queue, request, task,
     whole,
@@ -22,11 +22,12 @@ use crate::{
 };
 
 const HOOK: &str = "https://example.com/hook";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn two(database: &Database<'_>) -> (PostgresStore, PostgresStore) {
-    let (one, other) =
-        (open_postgres(settings(database, 1)).unwrap(), open_postgres(settings(database, 2)).unwrap());
+    let (one, other) = (
+        open_postgres(settings(database.url(), 1)).unwrap(),
+        open_postgres(settings(database.url(), 2)).unwrap(),
+    );
     one.wait_ready().await.unwrap();
     other.wait_ready().await.unwrap();
     (one, other)
@@ -34,11 +35,11 @@ async fn two(database: &Database<'_>) -> (PostgresStore, PostgresStore) {
 
 /// A node that does not renew its row in time, as one that stands still, and one that notices at once.
 async fn frozen_and_watching(database: &Database<'_>) -> (PostgresStore, PostgresStore) {
-    let mut lazy = settings(database, 1);
+    let mut lazy = settings(database.url(), 1);
     lazy.dead_after = Duration::from_secs(3600);
     let frozen = open_postgres(lazy).unwrap();
     frozen.wait_ready().await.unwrap();
-    let mut hasty = settings(database, 2);
+    let mut hasty = settings(database.url(), 2);
     hasty.dead_after = Duration::from_millis(1500);
     let watching = open_postgres(hasty).unwrap();
     (frozen, watching)
@@ -390,7 +391,7 @@ async fn partitions_are_made_ahead_and_dropped_when_nothing_is_left() {
     for day in [20_000, 20_001] {
         database.execute(&format!("BEGIN; {} COMMIT", make(day))).unwrap();
     }
-    let other = open_postgres(settings(&database, 2)).unwrap();
+    let other = open_postgres(settings(database.url(), 2)).unwrap();
     let id = AccountId::from_random(1);
     let (new, opening, key) = newcomer(1);
     let at = Timestamp::from_millis(20_001 * 86_400_000 + 5);

@@ -1,0 +1,145 @@
+//! Redis' own thread: keeps the connection, turns the node's state machine, and does what it says.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use redis::Client;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::redis::command::Answer;
+use crate::redis::link::{Link, LinkError};
+use crate::redis::node::Effect;
+use crate::redis::settings::Retry;
+use crate::redis::shared::{Shared, State};
+use crate::redis::{TICK_MS, bus, upkeep};
+
+/// An idle connection is asked this often whether it is there.
+const PING: Duration = Duration::from_secs(1);
+/// How long the store may take to say what is true.
+const TRUTH: Duration = Duration::from_secs(2);
+
+/// Starts the thread. It ends soon after [`Shared::stopped`] was told.
+pub(crate) fn start(client: Client, shared: Arc<Shared>) -> Result<JoinHandle<()>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    std::thread::Builder::new()
+        .name("admission-redis".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = keep_connected(&client, &shared) => {}
+                    () = turn(&shared) => {}
+                    () = bus::listen(&client, &shared) => {}
+                    () = bus::speak(&shared) => {}
+                    () = upkeep::run(&shared) => {}
+                    () = shared.stopped.notified() => {}
+                }
+                shared.set_link(None);
+            });
+        })
+        .map_err(|error| error.to_string())
+}
+
+async fn keep_connected(client: &Client, shared: &Shared) {
+    let mut tries = 0;
+    loop {
+        let connected =
+            tokio::time::timeout(Duration::from_secs(4), Link::connect(client, shared.settings.timeout));
+        match connected.await.unwrap_or_else(|_| Err(LinkError::Away("it does not answer".to_owned()))) {
+            Ok(link) => {
+                tries = 0;
+                serve(shared, Arc::new(link)).await;
+            }
+            Err(LinkError::Refused(error)) => {
+                tracing::error!(%error, "Redis cannot be used; nothing is admitted");
+                shared.state.send_replace(State::Refused(error));
+            }
+            Err(LinkError::Away(reason)) => {
+                if tries == 0 {
+                    tracing::warn!(reason, "no connection to Redis; nothing is admitted until there is one");
+                }
+                shared.state.send_replace(State::Away(reason));
+            }
+        }
+        tokio::time::sleep(wait(shared.settings.retry, tries)).await;
+        tries += 1;
+    }
+}
+
+/// Holds the link out for as long as it is of use.
+async fn serve(shared: &Shared, link: Arc<Link>) {
+    tracing::info!("connected to Redis");
+    shared.set_link(Some(Arc::clone(&link)));
+    shared.state.send_replace(State::Connected);
+    shared.node().renew_soon();
+    shared.kick();
+    shared.opened.notify_waiters();
+    loop {
+        tokio::select! {
+            () = shared.broken.notified() => break,
+            () = tokio::time::sleep(PING) => if link.ping().await.is_err() { break },
+        }
+    }
+    shared.set_link(None);
+    shared.state.send_replace(State::Away("the connection was lost".to_owned()));
+    tracing::warn!("lost the connection to Redis");
+}
+
+/// Longer after each try, by chance up to a half shorter, so that nodes do not come back all at once.
+pub(crate) fn wait(retry: Retry, tries: u32) -> Duration {
+    let longest = retry.first.saturating_mul(1 << tries.min(16)).min(retry.most);
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+async fn turn(shared: &Arc<Shared>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut doing = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shared.kicked.notified() => {}
+            Some(_) = doing.join_next() => continue,
+        }
+        let now = shared.boot.now();
+        let effects = {
+            let mut node = shared.node();
+            node.tick(now);
+            node.effects()
+        };
+        for effect in effects {
+            doing.spawn(act(Arc::clone(shared), effect));
+        }
+    }
+}
+
+async fn act(shared: Arc<Shared>, effect: Effect) {
+    match effect {
+        Effect::Send(sent) => {
+            let answer = shared.run_on(sent.account, sent.script.clone(), sent.process.as_ref()).await.ok();
+            shared.node().answered(shared.boot.now(), &sent, answer.as_ref());
+            if matches!(answer, Some(Answer::Registered { .. })) {
+                shared.opened.notify_waiters();
+            }
+        }
+        Effect::Truth(account) => {
+            let process = shared.process();
+            let ask =
+                async { tokio::try_join!((shared.settings.living)(), (shared.settings.facts)(account)) };
+            let truth = match tokio::time::timeout(TRUTH, ask).await {
+                Ok(Ok(truth)) => Some(truth),
+                Ok(Err(reason)) => {
+                    tracing::warn!(%account, reason, "cannot register an account that Redis lost");
+                    None
+                }
+                Err(_) => None,
+            };
+            shared.node().truth(shared.boot.now(), account, process, truth);
+        }
+    }
+    shared.kick();
+}

@@ -1,0 +1,131 @@
+//! One connection to one server process, and what was found out about it.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+
+use crate::redis::command::{Command, Process, Script};
+use crate::redis::scripts::Scripts;
+use crate::redis::settings::OpenError;
+use crate::redis::wire;
+
+/// How many commands may be on their way to the connection before a caller waits.
+const PIPELINE_MAX: usize = 4_096;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+
+pub(crate) struct Link {
+    connection: MultiplexedConnection,
+    scripts: Scripts,
+    pub(crate) process: Process,
+}
+
+/// Why there is no link.
+#[derive(Debug)]
+pub(crate) enum LinkError {
+    Away(String),
+    Refused(OpenError),
+}
+
+/// Why a script has no answer. Whether it ran is not known.
+#[derive(Debug)]
+pub(crate) struct RunError {
+    pub(crate) reason: String,
+    /// The connection is of no use any more.
+    pub(crate) broken: bool,
+}
+
+impl From<RedisError> for LinkError {
+    fn from(error: RedisError) -> Self {
+        Self::Away(error.to_string())
+    }
+}
+
+impl Link {
+    pub(crate) async fn connect(client: &Client, timeout: Duration) -> Result<Self, LinkError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(timeout))
+            .set_pipeline_buffer_size(PIPELINE_MAX);
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let server: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+        let memory: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+        // INFO rather than CONFIG GET, which hosted servers refuse.
+        let policy = field(&memory, "maxmemory_policy").unwrap_or_default();
+        if policy != "noeviction" {
+            return Err(LinkError::Refused(OpenError::Policy { policy: policy.to_owned() }));
+        }
+        let run_id = field(&server, "run_id")
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| LinkError::Away("no run_id in INFO".to_owned()))?;
+        let process = Process(run_id.get(..16).unwrap_or(run_id).into());
+        let scripts = Scripts::load(&mut connection).await?;
+        Ok(Self { connection, scripts, process })
+    }
+
+    pub(crate) async fn run(
+        &self,
+        command: &Command,
+        prefix: &str,
+        replicas: u32,
+    ) -> Result<Value, RunError> {
+        let cmd = wire::encode(command, &self.scripts, prefix);
+        let answer = self.send(&cmd, &command.script, replicas).await;
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                // Somebody emptied the script cache.
+                Scripts::load(&mut self.connection.clone()).await.map_err(RunError::from)?;
+                self.send(&cmd, &command.script, replicas).await.map_err(RunError::from)
+            }
+            answer => answer.map_err(RunError::from),
+        }
+    }
+
+    async fn send(&self, cmd: &Cmd, script: &Script, replicas: u32) -> Result<Value, RedisError> {
+        let mut connection = self.connection.clone();
+        // A release may be lost: its lease expires by itself.
+        if replicas == 0 || matches!(script, Script::Release { .. } | Script::Look { .. }) {
+            return connection.send_packed_command(cmd).await?.extract_error();
+        }
+        let mut pipeline = redis::pipe();
+        let wait_ms = 200;
+        pipeline.add_command(cmd.clone()).cmd("WAIT").arg(replicas).arg(wait_ms);
+        let mut answers = connection.send_packed_commands(&pipeline, 0, 2).await?.into_iter();
+        let answer = answers.next().unwrap_or(Value::Nil).extract_error()?;
+        match answers.next() {
+            Some(Value::Int(reached)) if reached >= i64::from(replicas) => Ok(answer),
+            reached => Err(RedisError::from((
+                ErrorKind::Extension,
+                "too few replicas have it",
+                format!("{reached:?} of {replicas}"),
+            ))),
+        }
+    }
+
+    /// Whether it still answers.
+    pub(crate) async fn ping(&self) -> Result<(), RedisError> {
+        redis::cmd("PING").exec_async(&mut self.connection.clone()).await
+    }
+
+    pub(crate) async fn publish(&self, channel: &str, text: &str) -> Result<(), RedisError> {
+        redis::cmd("PUBLISH").arg(channel).arg(text).exec_async(&mut self.connection.clone()).await
+    }
+}
+
+impl From<RedisError> for RunError {
+    fn from(error: RedisError) -> Self {
+        let moved = matches!(
+            error.kind(),
+            ErrorKind::Server(
+                ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+            )
+        );
+        let broken = moved || error.is_connection_dropped() || error.is_unrecoverable_error();
+        Self { reason: error.to_string(), broken }
+    }
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}

@@ -1,0 +1,184 @@
+//! What the callers' threads and Redis' own thread have in common.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use bromo_rules::id::AccountId;
+use bromo_rules::time::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use crate::bus::{Hear, Message};
+use crate::redis::clock::{Boot, BootClock};
+use crate::redis::command::{Answer, Command, Process, Script};
+use crate::redis::link::Link;
+use crate::redis::node::{Node, Times};
+use crate::redis::settings::{OpenError, Settings, Time};
+use crate::redis::wire;
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::{AdmissionError, Wake};
+
+/// Messages that wait to be sent; past them they are lost.
+const TOLD_MAX: usize = 4_096;
+
+/// Whether there is a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Away(String),
+    Refused(OpenError),
+    Connected,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) boot: BootClock,
+    link: RwLock<Option<Arc<Link>>>,
+    node: Mutex<Node>,
+    pub(crate) state: watch::Sender<State>,
+    /// There may be something to do before the next tick.
+    pub(crate) kicked: Notify,
+    /// The connection is of no use any more.
+    pub(crate) broken: Notify,
+    /// An account may have opened.
+    pub(crate) opened: Notify,
+    /// All accounts of this node.
+    seen: Mutex<HashSet<AccountId, foldhash::fast::RandomState>>,
+    /// Accounts with a task that was denied here, and when a lease of theirs may expire.
+    pub(crate) waiting: Mutex<HashMap<AccountId, Boot>>,
+    pub(crate) told: Mutex<HashSet<Message>>,
+    pub(crate) telling: Notify,
+    pub(crate) wake: OnceLock<Wake>,
+    pub(crate) hear: OnceLock<Hear>,
+    pub(crate) repairs: AtomicU64,
+    pub(crate) stopped: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, boot: BootClock) -> Self {
+        let node = Node::new(settings.node, Times::DEFAULT);
+        let away = State::Away("not connected yet".to_owned());
+        Self {
+            settings,
+            boot,
+            link: RwLock::default(),
+            node: Mutex::new(node),
+            state: watch::Sender::new(away),
+            kicked: Notify::new(),
+            broken: Notify::new(),
+            opened: Notify::new(),
+            seen: Mutex::default(),
+            waiting: Mutex::default(),
+            told: Mutex::default(),
+            telling: Notify::new(),
+            wake: OnceLock::new(),
+            hear: OnceLock::new(),
+            repairs: AtomicU64::new(0),
+            stopped: Notify::new(),
+        }
+    }
+
+    pub(crate) fn node(&self) -> MutexGuard<'_, Node> {
+        lock(&self.node)
+    }
+
+    pub(crate) fn kick(&self) {
+        self.kicked.notify_one();
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    pub(crate) fn process(&self) -> Option<Process> {
+        self.link().map(|link| link.process.clone())
+    }
+
+    pub(crate) fn away(&self) -> AdmissionError {
+        let reason = match &*self.state.borrow() {
+            State::Away(reason) => reason.clone(),
+            State::Refused(error) => error.to_string(),
+            State::Connected => "the connection was lost".to_owned(),
+        };
+        AdmissionError { reason }
+    }
+
+    /// Under a test prefix, the time of the ask becomes the time.
+    pub(crate) fn set_time(&self, now: Timestamp) {
+        if let Time::Given(clock) = &self.settings.time {
+            clock.set(now);
+        }
+    }
+
+    pub(crate) async fn run(&self, account: AccountId, script: Script) -> Result<Answer, AdmissionError> {
+        self.run_on(account, script, None).await
+    }
+
+    /// Runs a script, on this server process if one is named, and calls the account out if a task waits for what it did.
+    pub(crate) async fn run_on(
+        &self,
+        account: AccountId,
+        script: Script,
+        process: Option<&Process>,
+    ) -> Result<Answer, AdmissionError> {
+        let link = self.link().ok_or_else(|| self.away())?;
+        if process.is_some_and(|process| *process != link.process) {
+            return Err(AdmissionError { reason: "Redis was restarted".to_owned() });
+        }
+        let now = match &self.settings.time {
+            Time::Redis => None,
+            Time::Given(clock) => Some(bromo_rules::time::Clock::now(&**clock)),
+        };
+        let (node, process) = (self.settings.node, link.process.clone());
+        let command = Command { account, node, process, now, script };
+        let value = link.run(&command, &self.settings.prefix, self.settings.wait_replicas).await.map_err(
+            |error| {
+                if error.broken && self.link().is_some_and(|present| Arc::ptr_eq(&present, &link)) {
+                    self.broken.notify_one();
+                }
+                AdmissionError { reason: error.reason }
+            },
+        )?;
+        let answer = wire::decode(&command.script, &value)
+            .ok_or_else(|| AdmissionError { reason: format!("no answer of ours: {value:?}") })?;
+        // A start that learns of a change calls the others out: this node is asking already.
+        if answer.woke() && !matches!(command.script, Script::Start { .. }) {
+            self.call_out(account);
+        }
+        Ok(answer)
+    }
+
+    /// A denied task of this account may start now.
+    pub(crate) fn call_out(&self, account: AccountId) {
+        lock(&self.waiting).remove(&account);
+        if let Some(wake) = self.wake.get() {
+            wake(account);
+        }
+    }
+
+    pub(crate) fn see(&self, account: AccountId) {
+        lock(&self.seen).insert(account);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<AccountId> {
+        let mut seen: Vec<_> = lock(&self.seen).iter().copied().collect();
+        seen.sort_unstable();
+        seen
+    }
+
+    pub(crate) fn tell(&self, message: Message) {
+        let mut told = lock(&self.told);
+        if told.len() < TOLD_MAX {
+            told.insert(message);
+        }
+        drop(told);
+        self.telling.notify_one();
+    }
+
+    pub(crate) fn channel(&self) -> String {
+        format!("{}bus", self.settings.prefix)
+    }
+}
