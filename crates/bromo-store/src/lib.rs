@@ -33,7 +33,9 @@ pub use logs::{
 };
 pub use members::{Invitation, Members, PlanRequest, Session};
 pub use pages::Pages;
-pub use postgres::{PostgresSettings, PostgresStore, migrate_postgres, open_postgres};
+pub use postgres::{
+    PostgresLogs, PostgresSettings, PostgresStore, migrate_postgres, open_postgres, open_postgres_logs,
+};
 pub use sqlite::{SqliteLogs, SqliteStore, open_sqlite, open_sqlite_logs};
 pub use tasks::{
     Accepted, Back, Claim, Claimed, Claiming, Deleted, End, Ended, Ender, Endpoints, Head, KeyTaken,

@@ -1,8 +1,17 @@
 //! The request log: append a batch, read after a cursor. It may lose lines, never silently.
 
+pub(crate) mod bytes;
+pub(crate) mod cells;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod filter;
+pub(crate) mod intern;
+pub(crate) mod line;
+pub(crate) mod pack;
+pub(crate) mod page;
 mod rollup;
-mod text;
+pub(crate) mod text;
+pub(crate) mod wide;
 
 use std::time::Duration;
 

@@ -24,9 +24,19 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Polls a connection; ends with it.
 pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>>>;
 
+/// When a commit counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// As the server is set up: unless somebody changed that, once it survives the loss of power.
+    Full,
+    /// Once it survives the loss of this process.
+    Process,
+}
+
 /// Makes connections to one database.
 pub(super) struct Connector {
     config: Config,
+    durability: Durability,
     /// Why the last try failed, if it did.
     failing: Mutex<Option<String>>,
 }
@@ -36,7 +46,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if that is no address; says nothing of what stands in it, which may be a password.
-    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &str, durability: Durability) -> Result<Self, StoreError> {
         let mut config: Config = url.parse().map_err(|_| StoreError::Unavailable {
             reason: "the address is not of the form postgres://user@host:port/database".to_owned(),
         })?;
@@ -48,7 +58,7 @@ impl Connector {
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(3);
-        Ok(Self { config, failing: Mutex::default() })
+        Ok(Self { config, durability, failing: Mutex::default() })
     }
 
     /// Makes a connection, once. Whoever has the driver must poll it.
@@ -100,7 +110,7 @@ impl Connector {
         let (client, connection) = self.config.connect(NoTls).await.map_err(|error| text(&error))?;
         let mut driver: Driver = Box::pin(connection);
         let set_up = async {
-            client.batch_execute(&session()).await?;
+            client.batch_execute(&session(self.durability)).await?;
             client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.try_get(0)
         };
         let version: Result<i32, _> = tokio::select! {
@@ -118,10 +128,14 @@ impl Connector {
 }
 
 /// What each connection begins with. Our statements are short: compiling them costs more than it saves.
-fn session() -> String {
+fn session(durability: Durability) -> String {
+    let commit = match durability {
+        Durability::Full => "",
+        Durability::Process => "SET synchronous_commit = off;",
+    };
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
-         SET jit = off; SET default_transaction_isolation = 'read committed'",
+         SET jit = off; {commit} SET default_transaction_isolation = 'read committed'",
         STATEMENT_MAX.as_millis(),
         LOCK_WAIT_MAX.as_millis(),
         IDLE_IN_TRANSACTION_MAX.as_millis(),

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connect::Connector;
 use super::house;
-use super::keeper::{self, Phase};
+use super::keeper::{self, Duty, Phase};
 use super::kept::{Keeper, Kept, kept};
 use super::lane::{Job, Lane, lane};
 use super::local::Local;
@@ -78,7 +78,7 @@ impl Plan {
         self,
         name: &str,
         settings: PostgresSettings,
-        local: Arc<Local>,
+        duty: Duty,
     ) -> Result<Home, StoreError> {
         let none = |error: std::io::Error| StoreError::Unavailable {
             reason: format!("no thread for the database: {error}"),
@@ -91,9 +91,9 @@ impl Plan {
             let keeper = tokio::task::spawn_local(keeper::keep(
                 Arc::clone(&self.connector),
                 settings,
+                duty,
                 phase.clone(),
                 leaves,
-                local,
             ));
             let serving = phase.subscribe();
             let keepers = self.keepers.into_iter().map(|keeper| {
@@ -131,14 +131,9 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Where the store stands.
-    pub(super) fn phase(&self) -> Phase {
-        self.phases.borrow().clone()
-    }
-
-    /// Whether all connections are there.
-    pub(super) fn is_up(&self) -> bool {
-        self.connections.iter().all(|kept| kept.get().is_ok())
+    /// Whether it can be worked with now: all connections are there.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.phases.borrow() == Phase::Serving && self.connections.iter().all(|kept| kept.get().is_ok())
     }
 
     /// Returns when the store stands so; never if it never does.

@@ -78,7 +78,7 @@ pub(super) async fn in_tx<T>(
     link: &Link,
     work: impl AsyncFnOnce(&Tx<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let tx = Tx::new(link, None);
+    let tx = Tx::new(link, "BEGIN", None);
     let done = match work(&tx).await {
         Ok(done) => tx.finish().await.map(|()| done),
         Err(error) => Err(error),

@@ -9,10 +9,18 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::connect::Connector;
 use super::link::Link;
 use super::local::Local;
-use super::migrations::{self, Stop};
+use super::migrations::{self, Schema, Stop};
 use super::nodes::{self, LOOK_EVERY, Watch};
 use super::settings::{PostgresSettings, TRIP_MAX};
 use crate::error::StoreError;
+
+/// What is looked after.
+pub(super) struct Duty {
+    /// The tables.
+    pub(super) schema: &'static Schema,
+    /// Where to count what the dead had; none if this node has no row and watches nobody.
+    pub(super) local: Option<Arc<Local>>,
+}
 
 /// Where the store stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +41,16 @@ pub(super) enum Phase {
 pub(super) async fn keep(
     connector: Arc<Connector>,
     settings: PostgresSettings,
+    duty: Duty,
     phase: watch::Sender<Phase>,
     mut leave: watch::Receiver<bool>,
-    local: Arc<Local>,
 ) {
     loop {
         let (link, driver) = connector.connect_at_last().await;
         let ended = tokio::select! {
             _ = driver => continue,
             () = link.cut_by_us() => continue,
-            ended = look_after(&link, &settings, &phase, &mut leave, &local) => ended,
+            ended = look_after(&link, &settings, &duty, &phase, &mut leave) => ended,
         };
         match ended {
             Ok(end) => {
@@ -61,20 +69,27 @@ pub(super) async fn keep(
 async fn look_after(
     link: &Arc<Link>,
     settings: &PostgresSettings,
+    duty: &Duty,
     phase: &watch::Sender<Phase>,
     leave: &mut watch::Receiver<bool>,
-    local: &Local,
 ) -> Result<Phase, StoreError> {
     if *phase.borrow() == Phase::Waiting {
-        match migrations::migrate(link, &migrations::STORE, settings.migrate).await {
+        match migrations::migrate(link, duty.schema, settings.migrate).await {
             Ok(applied) if applied.is_empty() => {}
             Ok(applied) => tracing::info!(?applied, "the database was brought up to date"),
             Err(Stop::Refused(reason)) => return Ok(Phase::Refused(reason)),
             Err(stop) => return Err(stop.into()),
         }
-        nodes::register(link, settings).await?;
+        if duty.local.is_some() {
+            nodes::register(link, settings).await?;
+        }
         phase.send_replace(Phase::Serving);
     }
+    let Some(local) = &duty.local else {
+        // An error means that the store is gone.
+        drop(leave.wait_for(|leave| *leave).await);
+        return Ok(Phase::Left);
+    };
     let renew_every = settings.dead_after.mul_f32(0.3);
     let mut ticks = interval(LOOK_EVERY.min(renew_every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -53,6 +53,9 @@ pub(super) trait Job: Sized + Send + 'static {
     /// Whether nothing is to be written once this node was taken for dead. Costs no round trip.
     const GUARDED: bool;
 
+    /// How its transactions begin.
+    const BEGIN: &'static str = "BEGIN";
+
     /// Rows that share a transaction, roughly: one job more than this at most.
     const ROWS_MAX: usize = 1024;
 
@@ -240,7 +243,7 @@ async fn attempt<J: Job>(
     guard: Option<NodeId>,
     jobs: &[J],
 ) -> Result<Answers<J::Answer>, Failed> {
-    let tx = Tx::new(link, guard);
+    let tx = Tx::new(link, J::BEGIN, guard);
     let ran = AssertUnwindSafe(J::run(&tx, jobs)).catch_unwind().await;
     let outcome = match ran {
         Ok(Ok(answers)) if answers.len() == jobs.len() => tx.finish().await.map(|()| answers),

@@ -58,6 +58,17 @@ pub(super) const STORE: Schema = Schema {
     ],
 };
 
+/// The request log.
+pub(super) const LOGS: Schema = Schema {
+    name: "logs",
+    steps: &[Migration {
+        number: 1,
+        name: "logs",
+        needs: 1,
+        sql: include_str!("../../migrations/postgres-logs/0001_first.sql"),
+    }],
+};
+
 /// Applies what is missing, all in one transaction; the names of what was applied. With `apply` false only looks.
 ///
 /// # Errors

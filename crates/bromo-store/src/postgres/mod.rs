@@ -27,6 +27,7 @@ mod lane;
 mod ledger;
 mod link;
 mod local;
+mod logs;
 mod members;
 mod migrations;
 mod nodes;
@@ -62,11 +63,12 @@ use bromo_rules::id::NodeId;
 
 use self::attempt::Send;
 use self::claim::Take;
-use self::connect::Connector;
+use self::connect::{Connector, Durability};
 use self::home::{Home, Plan};
-use self::keeper::Phase;
+use self::keeper::{Duty, Phase};
 use self::lane::Lane;
 use self::local::Local;
+pub use self::logs::{PostgresLogs, open_postgres_logs};
 use self::other::Other;
 use self::outbox::Turns;
 pub use self::settings::PostgresSettings;
@@ -116,7 +118,7 @@ impl fmt::Debug for PostgresStore {
 /// # Errors
 /// [`StoreError::Unavailable`] if the address cannot be read or no thread be started.
 pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreError> {
-    let connector = Arc::new(Connector::new(&settings.url)?);
+    let connector = Arc::new(Connector::new(&settings.url, Durability::Full)?);
     let mut plan = Plan::new(connector, settings.node);
     let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
     let charges = plan.lane(1);
@@ -127,31 +129,37 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let others = plan.lane(OTHERS);
     let (local, node) = (Arc::new(Local::default()), settings.node);
     plan.keep_house(Arc::clone(&local));
-    let home = plan.start("store-postgres", settings, Arc::clone(&local))?;
+    let duty = Duty { schema: &migrations::STORE, local: Some(Arc::clone(&local)) };
+    let home = plan.start("store-postgres", settings, duty)?;
     let turns = Turns::default();
     let parts = Parts { shared, charges, submits, takes, ends, sends, others, local, turns, node, home };
     Ok(PostgresStore { parts: Arc::new(parts) })
 }
 
-/// Brings the schema of the database up to date; the names of what was applied.
+/// Brings the schemas of store and log in this database up to date; the names of what was applied.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the database is away, or needs a newer program.
 pub async fn migrate_postgres(url: &str) -> Result<Vec<&'static str>, StoreError> {
-    let (link, driver) = Connector::new(url)?.connect().await?;
+    let (link, driver) = Connector::new(url, Durability::Full)?.connect().await?;
+    let migrate = async {
+        let mut applied = migrations::migrate(&link, &migrations::STORE, true).await?;
+        applied.extend(migrations::migrate(&link, &migrations::LOGS, true).await?);
+        Ok(applied)
+    };
     tokio::select! {
         ended = driver => Err(ended.err().map_or(
             StoreError::Unavailable { reason: "the connection ended".to_owned() },
             StoreError::from,
         )),
-        applied = migrations::migrate(&link, &migrations::STORE, true) => Ok(applied?),
+        applied = migrate => applied,
     }
 }
 
 impl PostgresStore {
     /// Whether the database can be reached now, and this node may write.
     pub fn is_ready(&self) -> bool {
-        self.parts.home.phase() == Phase::Serving && self.parts.home.is_up()
+        self.parts.home.is_ready()
     }
 
     /// Waits until the database was there and its schema is up to date.

@@ -81,7 +81,7 @@ pub(super) async fn remove(
     node: NodeId,
     dead_after: Option<Duration>,
 ) -> Result<Option<u64>, StoreError> {
-    let tx = Tx::new(link, None);
+    let tx = Tx::new(link, "BEGIN", None);
     let removed = remove_in(&tx, node, dead_after).await;
     match removed {
         Ok(Some(_)) => tx.finish().await?,

@@ -10,8 +10,11 @@ use super::lane::{Answers, Job, Lane};
 use super::tx::Tx;
 use crate::error::StoreError;
 
-/// One of them, whatever its type.
-pub(super) struct Other(Box<dyn Work>);
+/// One of them, whatever its type. With `SNAPSHOT`, all its statements see the same instant, and it cannot write.
+pub(super) struct Other<const SNAPSHOT: bool = false>(Box<dyn Work>);
+
+/// One that only reads.
+pub(super) type Snapshot = Other<true>;
 
 type Outcome = Box<dyn Any + Send>;
 
@@ -31,9 +34,11 @@ where
     }
 }
 
-impl Job for Other {
+impl<const SNAPSHOT: bool> Job for Other<SNAPSHOT> {
     type Answer = Outcome;
     const GUARDED: bool = false;
+    const BEGIN: &'static str =
+        if SNAPSHOT { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
     // Each alone.
     const ROWS_MAX: usize = 1;
 
@@ -46,7 +51,7 @@ impl Job for Other {
     }
 }
 
-impl Lane<Other> {
+impl<const SNAPSHOT: bool> Lane<Other<SNAPSHOT>> {
     /// Runs `work` in a transaction; an error of it undoes all. It is run again if another transaction came in between,
     /// so it looks first whether what it writes is there: whoever loses the race sees it the second time.
     ///

@@ -1,10 +1,12 @@
 //! One transaction of a lane: [`Tx::read`] is one round trip, [`Tx::commit`] another.
 
 use std::cell::Cell;
+use std::pin::Pin;
 
 use futures_util::future::{join_all, join4};
 use tokio::time::timeout;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 
 use bromo_rules::id::NodeId;
@@ -23,6 +25,7 @@ const CHECK_NODE: &str = "SELECT 1 / count(*) FROM nodes WHERE id = $1";
 /// well. After an error nothing of it is written.
 pub(super) struct Tx<'a> {
     link: &'a Link,
+    begin: &'static str,
     guard: Option<NodeId>,
     begun: Cell<bool>,
     committed: Cell<bool>,
@@ -30,10 +33,10 @@ pub(super) struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    /// On this connection, which nobody else uses meanwhile. With a node, nothing is written unless its row is there.
-    pub(super) const fn new(link: &'a Link, guard: Option<NodeId>) -> Self {
+    /// On this connection, which nobody else uses meanwhile, begun with this statement. With a node, nothing is written unless its row is there.
+    pub(super) const fn new(link: &'a Link, begin: &'static str, guard: Option<NodeId>) -> Self {
         let (begun, committed, fault) = (Cell::new(false), Cell::new(false), Cell::new(None));
-        Self { link, guard, begun, committed, fault }
+        Self { link, begin, guard, begun, committed, fault }
     }
 
     /// Runs these statements one after the other, in one round trip. Each sees what those before it wrote and what
@@ -83,6 +86,33 @@ impl<'a> Tx<'a> {
         Ok(rows.count)
     }
 
+    /// Runs statements that cannot be prepared, once the transaction has begun. Only for texts of our own making.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        match timeout(TRIP_MAX, self.link.client.batch_execute(sql)).await {
+            Ok(outcome) => outcome.map_err(|error| self.failed(error)),
+            Err(_) => Err(self.unanswered()),
+        }
+    }
+
+    /// Copies rows of these types in, once the transaction has begun.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn copy(&self, sql: &'static str, types: &[Type]) -> Result<Copy<'_>, StoreError> {
+        let begun = async {
+            let statement = self.link.prepare(sql).await?;
+            self.link.client.copy_in(&statement).await
+        };
+        match timeout(TRIP_MAX, begun).await {
+            Ok(Ok(sink)) => Ok(Copy { tx: self, writer: Box::pin(BinaryCopyInWriter::new(sink, types)) }),
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.unanswered()),
+        }
+    }
+
     /// What went wrong with the database, if anything.
     pub(super) const fn fault(&self) -> Option<Fault> {
         self.fault.get()
@@ -113,24 +143,29 @@ impl<'a> Tx<'a> {
     ) -> Result<[Rows; N], StoreError> {
         match timeout(TRIP_MAX, self.send(calls, commit)).await {
             Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(error)) => {
-                let fault = Fault::of(&error);
-                self.fault.set(self.fault.get().or(Some(fault)));
-                if fault == Fault::Lost {
-                    self.link.cut();
-                }
-                if self.fault.get() == Some(Fault::Dead) {
-                    let reason = "this node was taken for dead: its work is others' now".to_owned();
-                    return Err(StoreError::Unavailable { reason });
-                }
-                Err(error.into())
-            }
-            Err(_) => {
-                self.fault.set(Some(Fault::Lost));
-                self.link.cut();
-                Err(StoreError::Unavailable { reason: format!("no answer within {TRIP_MAX:?}") })
-            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.unanswered()),
         }
+    }
+
+    /// Notes an error of the database.
+    fn failed(&self, error: Error) -> StoreError {
+        let fault = Fault::of(&error);
+        self.fault.set(self.fault.get().or(Some(fault)));
+        if fault == Fault::Lost {
+            self.link.cut();
+        }
+        if self.fault.get() == Some(Fault::Dead) {
+            let reason = "this node was taken for dead: its work is others' now".to_owned();
+            return StoreError::Unavailable { reason };
+        }
+        error.into()
+    }
+
+    fn unanswered(&self) -> StoreError {
+        self.fault.set(Some(Fault::Lost));
+        self.link.cut();
+        StoreError::Unavailable { reason: format!("no answer within {TRIP_MAX:?}") }
     }
 
     async fn send<const N: usize>(&self, calls: [Call<'_>; N], commit: bool) -> Result<[Rows; N], Error> {
@@ -151,7 +186,7 @@ impl<'a> Tx<'a> {
         self.begun.set(true);
         // From here to the first wait everything is sent, in this order.
         let (began, checked, answered, committed) = join4(
-            self.simple("BEGIN", begins),
+            self.simple(self.begin, begins),
             join_all(checks.iter().map(|check| self.link.send(check, &id))),
             join_all(statements.iter().map(|(statement, params)| self.link.send(statement, params))),
             self.simple("COMMIT", commit),
@@ -175,5 +210,35 @@ impl<'a> Tx<'a> {
 
     async fn simple(&self, sql: &'static str, wanted: bool) -> Result<(), Error> {
         if wanted { self.link.client.batch_execute(sql).await } else { Ok(()) }
+    }
+}
+
+/// Rows on their way in. Dropped before its end, it fails the transaction.
+pub(super) struct Copy<'a> {
+    tx: &'a Tx<'a>,
+    writer: Pin<Box<BinaryCopyInWriter>>,
+}
+
+impl Copy<'_> {
+    /// Sends a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn write(&mut self, row: Params<'_>) -> Result<(), StoreError> {
+        match timeout(TRIP_MAX, self.writer.as_mut().write(row)).await {
+            Ok(outcome) => outcome.map_err(|error| self.tx.failed(error)),
+            Err(_) => Err(self.tx.unanswered()),
+        }
+    }
+
+    /// Waits until all are there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn finish(mut self) -> Result<(), StoreError> {
+        match timeout(TRIP_MAX, self.writer.as_mut().finish()).await {
+            Ok(outcome) => outcome.map(drop).map_err(|error| self.tx.failed(error)),
+            Err(_) => Err(self.tx.unanswered()),
+        }
     }
 }

@@ -7,10 +7,11 @@ use crate::postgres::{PostgresSettings, migrate_postgres, migrations, open_postg
 
 #[test]
 fn migrations_are_numbered_from_one_without_gaps_and_need_no_more_than_there_is() {
-    let schema = &migrations::STORE;
-    let expected: Vec<i32> = (1..).take(schema.numbers().len()).collect();
-    assert_eq!(schema.numbers(), expected);
-    assert!(schema.needs().iter().zip(expected).all(|(needs, number)| *needs <= number));
+    for schema in [&migrations::STORE, &migrations::LOGS] {
+        let expected: Vec<i32> = (1..).take(schema.numbers().len()).collect();
+        assert_eq!(schema.numbers(), expected);
+        assert!(schema.needs().iter().zip(expected).all(|(needs, number)| *needs <= number));
+    }
 }
 
 #[tokio::test]

@@ -11,13 +11,12 @@ use bromo_rules::id::AccountId;
 use bromo_rules::log::LogLine;
 use rusqlite::{Connection, params};
 
-use super::decode::{Block, Columns};
-use super::encode::{Builder, Packed};
-use super::intern::remember;
-use super::line::Line;
 use super::roll::roll_if_due;
 use crate::error::StoreError;
 use crate::logs::LogGap;
+use crate::logs::decode::{Block, Columns};
+use crate::logs::encode::{Builder, Packed};
+use crate::logs::pack::{pack, put};
 use crate::sqlite::rows::column;
 
 /// Neighbours of one size that are merged together.
@@ -43,9 +42,7 @@ pub(super) fn append(
     if lines.is_empty() {
         return Ok(());
     }
-    let mut blocks = pack(lines, first_free_seq(connection, lines.len())?);
-    // Ascending keys fill the table's pages from end to end.
-    blocks.sort_unstable_by_key(|(_, block)| block.last_seq);
+    let blocks = pack(lines, first_free_seq(connection, lines.len())?);
     for (account, block) in &blocks {
         insert_block(connection, *account, block)?;
     }
@@ -70,38 +67,6 @@ fn first_free_seq(connection: &Connection, lines: usize) -> Result<u64, StoreErr
         .prepare_cached("UPDATE appended SET lines = lines + ?1 RETURNING lines")?
         .query_row([column(lines as u64)], |row| row.get(0))?;
     Ok(last.unsigned_abs() - lines as u64 + 1)
-}
-
-fn pack(lines: &[LogLine], first_seq: u64) -> Vec<(AccountId, Packed)> {
-    let mut order: Vec<(AccountId, u64, &LogLine)> =
-        lines.iter().zip(first_seq..).map(|(line, seq)| (line.account, seq, line)).collect();
-    order.sort_unstable_by_key(|(account, seq, _)| (*account, *seq));
-    let mut blocks = Vec::new();
-    let (mut route, mut code) = ("", "");
-    for of_account in order.chunk_by(|a, b| a.0 == b.0) {
-        let mut builder = Builder::default();
-        for (account, seq, line) in of_account {
-            if (line.route, line.code) != (route, code) {
-                (route, code) = (line.route, line.code);
-                remember(route);
-                remember(code);
-            }
-            put(&mut builder, &Line::new(*seq, line), |block| blocks.push((*account, block)));
-        }
-        blocks.extend(builder.finish().map(|block| (of_account[0].0, block)));
-    }
-    blocks
-}
-
-/// Adds a line; what that fills goes to `full`.
-fn put(builder: &mut Builder, line: &Line<'_>, full: impl FnOnce(Packed)) {
-    if !builder.push(line) {
-        if let Some(block) = builder.finish() {
-            full(block);
-        }
-        let taken = builder.push(line);
-        debug_assert!(taken, "an empty block takes any line");
-    }
 }
 
 fn insert_block(connection: &Connection, account: AccountId, block: &Packed) -> Result<(), StoreError> {
@@ -253,7 +218,7 @@ fn take_lines(
     builder: &mut Builder,
     data: &[u8],
     finished: &mut Vec<Packed>,
-) -> Result<(), super::bytes::Garbage> {
+) -> Result<(), crate::logs::bytes::Garbage> {
     let block = Block::unpack(data)?;
     let columns = Columns::read(&block)?;
     let lines = columns.lines().collect::<Result<Vec<_>, _>>()?;

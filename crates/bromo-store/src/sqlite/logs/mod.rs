@@ -1,19 +1,13 @@
 //! The request log in SQLite: its own file, its own writer, no fsync.
 //!
 //! A row with indexes per line cannot pay for itself at 30,000 lines/s, so lines are packed: a batch becomes
-//! one block per account ([`encode`]), a few index entries a block, and small blocks are merged later
+//! one block per account ([`encode`](crate::logs::encode)), a few index entries a block, and small blocks are merged later
 //! ([`append`]). Reading unpacks only blocks that may hold what is asked for ([`read`]). Charts are drawn from counts
-//! ([`cells`]), which are made behind appending ([`roll`]) and read with what waits ([`rollups`]).
+//! ([`cells`](crate::logs::cells)), which are made behind appending ([`roll`]) and read with what waits ([`rollups`]).
 //!
 //! What was appended survives this process; after the loss of power the newest lines may be missing.
 
 mod append;
-mod bytes;
-mod cells;
-mod decode;
-mod encode;
-mod intern;
-mod line;
 mod read;
 mod roll;
 mod rollups;
@@ -33,13 +27,13 @@ use bromo_rules::id::{AccountId, RequestId};
 use bromo_rules::log::LogLine;
 use bromo_rules::time::Timestamp;
 
-use self::read::Bounds;
 use super::connection::Durability;
 use super::readers::Readers;
 use super::rows::count;
 use super::writer::Writer;
 use super::{connection, folder, migrations};
 use crate::error::StoreError;
+use crate::logs::page::Bounds;
 use crate::logs::{KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, Rollup};
 
 /// Name of the log in its folder.

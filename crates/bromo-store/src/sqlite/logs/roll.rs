@@ -7,11 +7,10 @@
 use bromo_rules::id::AccountId;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::bytes::Garbage;
-use super::cells::{Cells, Counter, Span, Steps, coarse};
-use super::decode::{Block, Columns};
 use crate::error::StoreError;
 use crate::logs::Level;
+use crate::logs::bytes::Garbage;
+use crate::logs::cells::{Cells, Counter, Span, Steps, coarse, number};
 use crate::sqlite::rows::column;
 
 /// Lines that wait to be counted, and one batch more.
@@ -83,19 +82,7 @@ fn count_block(
     let mut rows = statement.query([last_seq])?;
     let Some(row) = rows.next()? else { return Ok(Ok(())) };
     let data = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-    Ok(count_lines(data, rolled, counter))
-}
-
-fn count_lines(data: &[u8], rolled: i64, counter: &mut Counter) -> Result<(), Garbage> {
-    let block = Block::unpack(data)?;
-    let columns = Columns::read(&block)?;
-    for line in columns.lines() {
-        let line = line?;
-        if column(line.seq) > rolled {
-            counter.count(&line);
-        }
-    }
-    Ok(())
+    Ok(counter.count_block(data, rolled.unsigned_abs()).map(drop))
 }
 
 fn write(connection: &Connection, account: AccountId, mut counter: Counter) -> Result<(), StoreError> {
@@ -143,12 +130,4 @@ fn write_steps(
         write.execute((step.0, step.1, step.2, cells.encode()))?;
     }
     Ok(())
-}
-
-/// A level as a row has it.
-pub(super) const fn number(level: Level) -> i64 {
-    match level {
-        Level::Fine => 0,
-        Level::Coarse => 1,
-    }
 }

@@ -1,17 +1,17 @@
 //! Reading what was counted: the steps' rows, and the lines that wait to be counted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bromo_rules::id::{AccountId, KeyId};
 use bromo_rules::time::Timestamp;
 use rusqlite::{CachedStatement, Connection};
 
-use super::bytes::Garbage;
-use super::cells::{Cells, Counter, Span, Steps, beginning, millis};
-use super::roll::{behind, number};
+use super::roll::behind;
 use crate::error::StoreError;
-use crate::logs::{KeyUse, Level, ROLLUPS_MAX, Rollup};
+use crate::logs::bytes::Garbage;
+use crate::logs::cells::{Counter, Span, Steps, beginning, millis, number};
+use crate::logs::wide::Wide;
+use crate::logs::{KeyUse, Level, Rollup};
 
 /// Steps of a level looked at for one answer at most, the newest: a year of coarse ones.
 const STEPS_MAX: i64 = 366 * 288;
@@ -33,7 +33,7 @@ pub(super) fn rollups(
     behind(&snapshot, account, &mut counter)?;
     let mut waiting = counter.steps();
     let mut stored = Stored::new(&snapshot, account, level)?;
-    let mut wide = Wide { from: span.from, width, steps: BTreeMap::new(), rows: 0 };
+    let mut wide = Wide::new(span.from, width);
     for start in starts(&snapshot, &span, &waiting)? {
         if wide.is_full_before(start) {
             break;
@@ -95,51 +95,6 @@ impl<'a> Stored<'a> {
             take(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
         }
         Ok(())
-    }
-}
-
-/// Steps as wide as was asked for; they come newest first.
-struct Wide {
-    from: i64,
-    width: i64,
-    steps: BTreeMap<i64, Cells>,
-    /// Rows of all steps but the oldest, which may still grow.
-    rows: usize,
-}
-
-impl Wide {
-    /// The beginning of the wide step that holds this one.
-    fn beginning(&self, start: i64) -> i64 {
-        self.from.saturating_add(beginning(start.saturating_sub(self.from), self.width))
-    }
-
-    /// Whether there are enough rows without the step that holds this one.
-    fn is_full_before(&self, start: i64) -> bool {
-        match self.steps.first_key_value() {
-            Some((oldest, cells)) if self.beginning(start) < *oldest => {
-                self.rows + cells.len() >= ROLLUPS_MAX
-            }
-            _ => false,
-        }
-    }
-
-    /// The wide step that holds this one.
-    fn step(&mut self, start: i64) -> &mut Cells {
-        let start = self.beginning(start);
-        if let Some((oldest, finished)) = self.steps.first_key_value()
-            && start < *oldest
-        {
-            self.rows += finished.len();
-        }
-        self.steps.entry(start).or_default()
-    }
-
-    fn finish(mut self) -> Vec<Rollup> {
-        let oldest = self.steps.first_key_value().map_or(0, |(_, cells)| cells.len());
-        if self.rows > 0 && self.rows + oldest > ROLLUPS_MAX {
-            self.steps.pop_first();
-        }
-        self.steps.into_iter().flat_map(|(start, cells)| cells.into_rollups(start)).collect()
     }
 }
 

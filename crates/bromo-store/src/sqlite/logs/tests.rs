@@ -12,13 +12,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::bytes::Garbage;
-use super::decode::{Block, Columns, Wanted};
-use super::encode::{BLOCK_LINES_MAX, Builder, Packed};
-use super::line::{Line, Outcome, request_millis};
 use super::{SqliteLogs, open_sqlite_logs};
 use crate::contract::NOW;
 use crate::contract::logs::{keep, line};
+use crate::logs::bytes::Garbage;
+use crate::logs::decode::{Block, Columns, Wanted};
+use crate::logs::encode::{BLOCK_LINES_MAX, Builder, Packed};
+use crate::logs::line::{Line, Outcome, request_millis};
 use crate::{
     KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, RequestMatch, Rollup, StoreError,
 };

@@ -5,11 +5,10 @@ use bromo_rules::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
+use crate::logs::text::{self, TEXT_BYTES_MAX};
 use crate::logs::{KeptText, LogKeep};
-use crate::sqlite::rows::{column, corrupt, count};
+use crate::sqlite::rows::{column, count};
 
-/// Question and answer together at most; larger ones are not kept.
-pub(super) const TEXT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Texts deleted in one transaction.
 const STEP_TEXTS_MAX: u32 = 256;
 
@@ -22,7 +21,7 @@ pub(super) fn append(connection: &Connection, texts: &[KeptText]) -> Result<(), 
     let mut grown = 0;
     for text in texts.iter().filter(|text| text.bytes() <= TEXT_BYTES_MAX) {
         grown -= delete(connection, &text.request)?;
-        let data = lz4_flex::block::compress(&[text.question.as_slice(), &text.answer].concat());
+        let data = text.pack();
         insert.execute(params![
             text.request.as_bytes(),
             text.account.to_i64(),
@@ -47,18 +46,8 @@ pub(super) fn lookup(
     )?;
     let mut rows = statement.query((request.as_bytes(), account.to_i64()))?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let size = |at| Ok::<_, StoreError>(usize::try_from(count(row, at)?).unwrap_or(usize::MAX));
-    let (question_bytes, plain_bytes) = (size(1)?, size(2)?);
-    let garbage = || corrupt("kept text", &request);
-    if question_bytes > plain_bytes || plain_bytes > TEXT_BYTES_MAX {
-        return Err(garbage());
-    }
     let data = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-    let mut question = lz4_flex::block::decompress(data, plain_bytes).map_err(|_| garbage())?;
-    if question.len() != plain_bytes {
-        return Err(garbage());
-    }
-    let answer = question.split_off(question_bytes);
+    let (question, answer) = text::unpack(data, count(row, 1)?, count(row, 2)?)?;
     Ok(Some(KeptText { request, account, at: Timestamp::from_millis(row.get(0)?), question, answer }))
 }
 

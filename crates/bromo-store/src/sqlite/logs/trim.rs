@@ -4,10 +4,10 @@
 
 use rusqlite::Connection;
 
-use super::cells::{beginning, millis};
-use super::roll::{number, roll, rolled};
+use super::roll::{roll, rolled};
 use super::texts;
 use crate::error::StoreError;
+use crate::logs::cells::{beginning, millis, number};
 use crate::logs::{Level, LogKeep};
 
 /// Runs deleted in one transaction, so that appending never waits long.

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use bromo_rules::problem::Problem;
 
 /// What a text reads as when there were too many.
-pub(super) const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// Texts known at most, those of this program included.
 const KNOWN_MAX: usize = 2048;
 
@@ -17,7 +17,7 @@ static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> =
     LazyLock::new(|| Mutex::new(Problem::ALL.iter().map(|problem| problem.code).chain([""]).collect()));
 
 /// Remembers a text of this program, so that it comes back as itself.
-pub(super) fn remember(text: &'static str) {
+pub(crate) fn remember(text: &'static str) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.len() < KNOWN_MAX {
         known.insert(text);
@@ -25,7 +25,7 @@ pub(super) fn remember(text: &'static str) {
 }
 
 /// The text, for ever.
-pub(super) fn intern(text: &str) -> &'static str {
+pub(crate) fn intern(text: &str) -> &'static str {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(text) = known.get(text) {
         return text;

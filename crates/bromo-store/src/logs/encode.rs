@@ -17,29 +17,29 @@ use super::bytes::{put_section, put_signed, put_varint};
 use super::line::{Line, Outcome, request_millis};
 
 /// The first byte of every block of this format.
-pub(super) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 /// Lines of a block: large enough to pack well, small enough to unpack for one page.
-pub(super) const BLOCK_LINES_MAX: usize = 4096;
+pub(crate) const BLOCK_LINES_MAX: usize = 4096;
 /// Outcomes, and keys, of a block: what one byte can tell apart.
-pub(super) const LIST_MAX: usize = 256;
+pub(crate) const LIST_MAX: usize = 256;
 /// Bytes kept of a route or a code; `LogLine` promises no more.
-pub(super) const TEXT_BYTES_MAX: usize = 64;
+pub(crate) const TEXT_BYTES_MAX: usize = 64;
 /// Random bytes at the end of a request id.
-pub(super) const TAIL_BYTES: usize = 10;
+pub(crate) const TAIL_BYTES: usize = 10;
 
 /// How many columns there are: seq, outcome, at, the id's instant less at, key, took, slots, charged,
 /// attempts.
-pub(super) const COLUMNS: usize = 9;
+pub(crate) const COLUMNS: usize = 9;
 
 /// A finished block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packed {
-    pub(super) first_seq: u64,
-    pub(super) last_seq: u64,
-    pub(super) first_at: i64,
-    pub(super) last_at: i64,
-    pub(super) lines: usize,
-    pub(super) data: Vec<u8>,
+pub(crate) struct Packed {
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) first_at: i64,
+    pub(crate) last_at: i64,
+    pub(crate) lines: usize,
+    pub(crate) data: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl OwnedOutcome {
 
 /// A block in the making.
 #[derive(Debug, Default)]
-pub(super) struct Builder {
+pub(crate) struct Builder {
     lines: usize,
     first_seq: u64,
     last_seq: u64,
@@ -79,7 +79,7 @@ pub(super) struct Builder {
 impl Builder {
     /// Adds a line, whose seq must be above the last one's. False if the block is full: finish it, and add
     /// the line to the next.
-    pub(super) fn push(&mut self, line: &Line<'_>) -> bool {
+    pub(crate) fn push(&mut self, line: &Line<'_>) -> bool {
         if self.lines == BLOCK_LINES_MAX {
             return false;
         }
@@ -137,7 +137,7 @@ impl Builder {
     }
 
     /// The block; none if no line was added. The builder is as new.
-    pub(super) fn finish(&mut self) -> Option<Packed> {
+    pub(crate) fn finish(&mut self) -> Option<Packed> {
         let built = std::mem::take(self);
         if built.lines == 0 {
             return None;

@@ -19,6 +19,7 @@ use bromo_rules::time::Timestamp;
 use foldhash::{HashMap, HashMapExt as _};
 
 use super::bytes::{Garbage, Reader, put_section, put_signed, put_varint};
+use super::decode::{Block, Columns};
 use super::intern::{OTHER, intern};
 use super::line::Line;
 use crate::logs::{Level, Rollup, StatusCount};
@@ -30,17 +31,17 @@ const CELLS_MAX: usize = 1024;
 /// The name of what is beyond.
 const BEYOND: Name = (OTHER, 0);
 /// A call is thought to have held its slot no longer than this: longer than any deadline that makes sense.
-pub(super) const BUSY_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(3600);
 
 /// A route and a key.
 type Name = (&'static str, i64);
 
 /// What a step counted, by route and key, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Cells(Vec<(Name, Cell)>);
+pub(crate) struct Cells(Vec<(Name, Cell)>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     outcomes: Vec<StatusCount>,
     charged: i64,
     took: Histogram,
@@ -56,11 +57,11 @@ struct Slots {
 }
 
 impl Cells {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         if self.0.is_empty() && other.0.len() <= CELLS_MAX {
             self.0 = other.0;
             return;
@@ -73,7 +74,7 @@ impl Cells {
         }
     }
 
-    pub(super) fn into_rollups(self, start: i64) -> impl Iterator<Item = Rollup> {
+    pub(crate) fn into_rollups(self, start: i64) -> impl Iterator<Item = Rollup> {
         self.0.into_iter().map(move |((route, key), cell)| Rollup {
             start: Timestamp::from_millis(start),
             route,
@@ -87,7 +88,7 @@ impl Cells {
         })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         let mut took = Vec::new();
         for ((route, key), cell) in &self.0 {
@@ -119,14 +120,14 @@ impl Cells {
         out
     }
 
-    pub(super) fn decode(data: &[u8]) -> Result<Self, Garbage> {
+    pub(crate) fn decode(data: &[u8]) -> Result<Self, Garbage> {
         let mut cells = Self::default();
         cells.merge_encoded(data)?;
         Ok(cells)
     }
 
     /// Adds the counts of a row as it stands; after an error it may have added some.
-    pub(super) fn merge_encoded(&mut self, data: &[u8]) -> Result<(), Garbage> {
+    pub(crate) fn merge_encoded(&mut self, data: &[u8]) -> Result<(), Garbage> {
         let mut reader = Reader::new(data);
         if reader.byte()? != VERSION {
             return Err(Garbage);
@@ -246,31 +247,31 @@ impl Known {
 
 /// Which steps are counted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    pub(super) level: Level,
+pub(crate) struct Span {
+    pub(crate) level: Level,
     /// Steps that begin at this instant or later …
-    pub(super) from: i64,
+    pub(crate) from: i64,
     /// … and before this.
-    pub(super) until: i64,
+    pub(crate) until: i64,
 }
 
 impl Span {
     /// All of the finest level.
-    pub(super) const FINE: Self = Self { level: Level::Fine, from: i64::MIN, until: i64::MAX };
+    pub(crate) const FINE: Self = Self { level: Level::Fine, from: i64::MIN, until: i64::MAX };
     /// None at all.
-    pub(super) const NONE: Self = Self { level: Level::Coarse, from: 0, until: 0 };
+    pub(crate) const NONE: Self = Self { level: Level::Coarse, from: 0, until: 0 };
 
-    pub(super) const fn has(&self, start: i64) -> bool {
+    pub(crate) const fn has(&self, start: i64) -> bool {
         self.from <= start && start < self.until
     }
 }
 
 /// Steps of one account and level by their beginning.
-pub(super) type Steps = BTreeMap<i64, Cells>;
+pub(crate) type Steps = BTreeMap<i64, Cells>;
 
 /// Counts lines of one account into steps.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(crate) struct Counter {
     span: Span,
     /// Routes and keys as they came, and the last use of each.
     names: Vec<(Name, i64)>,
@@ -283,7 +284,7 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn new(span: Span) -> Self {
+    pub(crate) fn new(span: Span) -> Self {
         Self {
             span,
             names: Vec::new(),
@@ -295,7 +296,7 @@ impl Counter {
         }
     }
 
-    pub(super) fn count(&mut self, line: &Line<'_>) {
+    pub(crate) fn count(&mut self, line: &Line<'_>) {
         let place = self.place(line);
         let step = millis(self.span.level.step());
         let start = beginning(line.at, step);
@@ -306,6 +307,21 @@ impl Counter {
         if held_a_slot(line) {
             self.spread(line, place, (start, step));
         }
+    }
+
+    /// Counts a block's lines above this seq; of a broken one perhaps some. Answers with their number.
+    pub(crate) fn count_block(&mut self, data: &[u8], above: u64) -> Result<u64, Garbage> {
+        let block = Block::unpack(data)?;
+        let columns = Columns::read(&block)?;
+        let mut counted = 0;
+        for line in columns.lines() {
+            let line = line?;
+            if line.seq > above {
+                self.count(&line);
+                counted += 1;
+            }
+        }
+        Ok(counted)
     }
 
     /// The place of the line's route and key.
@@ -342,7 +358,7 @@ impl Counter {
     }
 
     /// The steps that were counted.
-    pub(super) fn steps(&mut self) -> Steps {
+    pub(crate) fn steps(&mut self) -> Steps {
         let mut steps = Steps::new();
         for ((start, place), cell) in self.cells.drain() {
             steps.entry(start).or_default().0.push((self.names[place].0, cell));
@@ -356,7 +372,7 @@ impl Counter {
     }
 
     /// The last use of each key.
-    pub(super) fn key_uses(&self) -> BTreeMap<i64, i64> {
+    pub(crate) fn key_uses(&self) -> BTreeMap<i64, i64> {
         let mut uses = BTreeMap::new();
         for ((_, key), at) in &self.names {
             let last_at = uses.entry(*key).or_insert(*at);
@@ -367,7 +383,7 @@ impl Counter {
 }
 
 /// Coarse steps made of fine ones.
-pub(super) fn coarse(fine: &Steps) -> Steps {
+pub(crate) fn coarse(fine: &Steps) -> Steps {
     let mut steps = Steps::new();
     for (start, cells) in fine {
         let start = beginning(*start, millis(Level::Coarse.step()));
@@ -382,14 +398,22 @@ const fn held_a_slot(line: &Line<'_>) -> bool {
 }
 
 /// The beginning of the step that holds this instant.
-pub(super) const fn beginning(at: i64, step: i64) -> i64 {
+pub(crate) const fn beginning(at: i64, step: i64) -> i64 {
     at.saturating_sub(at.rem_euclid(step))
 }
 
-pub(super) fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A level as a row has it.
+pub(crate) const fn number(level: Level) -> i64 {
+    match level {
+        Level::Fine => 0,
+        Level::Coarse => 1,
+    }
 }

@@ -4,7 +4,7 @@ use crate::error::StoreError;
 
 /// Bytes that are not a block. It carries nothing: there is nobody to tell details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Garbage;
+pub(crate) struct Garbage;
 
 impl From<Garbage> for StoreError {
     fn from(_: Garbage) -> Self {
@@ -14,7 +14,7 @@ impl From<Garbage> for StoreError {
 
 /// Seven bits a byte, low ones first; the top bit says that more follow.
 #[expect(clippy::cast_possible_truncation, reason = "masked to the bits that fit")]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -23,42 +23,42 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Numbers near zero, of either sign, become short varints.
-pub(super) fn put_signed(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
     put_varint(out, ((number << 1) ^ (number >> 63)).cast_unsigned());
 }
 
 /// Bytes behind their length.
-pub(super) fn put_section(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_section(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Takes bytes from the front; every method fails rather than go past the end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) const fn rest(self) -> &'a [u8] {
+    pub(crate) const fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Garbage> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Garbage> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Garbage)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Garbage> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Garbage> {
         let (first, rest) = self.0.split_first().ok_or(Garbage)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Garbage> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Garbage> {
         let first = self.byte()?;
         if first < 0x80 {
             return Ok(u64::from(first));
@@ -78,21 +78,21 @@ impl<'a> Reader<'a> {
         Err(Garbage)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, Garbage> {
+    pub(crate) fn signed(&mut self) -> Result<i64, Garbage> {
         let number = self.varint()?;
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    pub(super) fn length(&mut self) -> Result<usize, Garbage> {
+    pub(crate) fn length(&mut self) -> Result<usize, Garbage> {
         usize::try_from(self.varint()?).map_err(|_| Garbage)
     }
 
-    pub(super) fn section(&mut self) -> Result<&'a [u8], Garbage> {
+    pub(crate) fn section(&mut self) -> Result<&'a [u8], Garbage> {
         let length = self.length()?;
         self.take(length)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Garbage> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Garbage> {
         std::str::from_utf8(self.section()?).map_err(|_| Garbage)
     }
 }

@@ -14,7 +14,7 @@ use crate::logs::LogFilter;
 const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 
 /// An unpacked block; read it through [`Columns`].
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     lines: usize,
     tails: &'a [u8],
     plain: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Unpacks what a [`Builder`](super::encode::Builder) finished.
-    pub(super) fn unpack(data: &'a [u8]) -> Result<Self, Garbage> {
+    pub(crate) fn unpack(data: &'a [u8]) -> Result<Self, Garbage> {
         let mut reader = Reader::new(data);
         if reader.byte()? != VERSION {
             return Err(Garbage);
@@ -46,7 +46,7 @@ impl<'a> Block<'a> {
 }
 
 /// A block's parts.
-pub(super) struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     lines: usize,
     tails: &'a [u8],
     outcomes: Vec<Outcome<'a>>,
@@ -55,7 +55,7 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn read(block: &'a Block<'_>) -> Result<Self, Garbage> {
+    pub(crate) fn read(block: &'a Block<'_>) -> Result<Self, Garbage> {
         let mut plain = Reader::new(&block.plain);
         let outcomes = outcomes(plain.section()?)?;
         let mut section = Reader::new(plain.section()?);
@@ -74,7 +74,7 @@ impl<'a> Columns<'a> {
     }
 
     /// All lines, oldest first. After an error there are no more.
-    pub(super) fn lines(&self) -> Lines<'_> {
+    pub(crate) fn lines(&self) -> Lines<'_> {
         Lines {
             left: self.lines,
             columns: self.columns.map(Reader::new),
@@ -89,7 +89,7 @@ impl<'a> Columns<'a> {
     /// The lines that match, oldest first; of many only the newest `count`.
     ///
     /// Looks at the few columns that a filter needs; the others are read only if something matches.
-    pub(super) fn search(&self, wanted: &Wanted<'_>) -> Result<Vec<Line<'_>>, Garbage> {
+    pub(crate) fn search(&self, wanted: &Wanted<'_>) -> Result<Vec<Line<'_>>, Garbage> {
         let accepted: Vec<bool> = self.outcomes.iter().map(|outcome| wanted.accepts(outcome)).collect();
         if !accepted.contains(&true) {
             return Ok(Vec::new());
@@ -160,14 +160,14 @@ impl<'a> Columns<'a> {
 }
 
 /// What a search looks for, besides the account.
-pub(super) struct Wanted<'a> {
-    pub(super) filter: &'a LogFilter,
+pub(crate) struct Wanted<'a> {
+    pub(crate) filter: &'a LogFilter,
     /// Only seqs above this …
-    pub(super) after: u64,
+    pub(crate) after: u64,
     /// … and below this.
-    pub(super) before: u64,
+    pub(crate) before: u64,
     /// Lines at most, the newest.
-    pub(super) count: usize,
+    pub(crate) count: usize,
 }
 
 impl Wanted<'_> {
@@ -182,7 +182,7 @@ impl Wanted<'_> {
 }
 
 /// The lines of a block, oldest first.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     left: usize,
     columns: [Reader<'a>; COLUMNS],
     tails: Reader<'a>,

@@ -11,30 +11,30 @@ use crate::logs::StoredLine;
 
 /// The part of a line that repeats from line to line; a block keeps each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcome<'a> {
-    pub(super) way: Way,
-    pub(super) status: u16,
-    pub(super) route: &'a str,
-    pub(super) code: &'a str,
+pub(crate) struct Outcome<'a> {
+    pub(crate) way: Way,
+    pub(crate) status: u16,
+    pub(crate) route: &'a str,
+    pub(crate) code: &'a str,
 }
 
 /// A line with its number, without its account: that stands beside the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line<'a> {
-    pub(super) seq: u64,
-    pub(super) request: RequestId,
-    pub(super) at: i64,
-    pub(super) key: i64,
-    pub(super) outcome: Outcome<'a>,
-    pub(super) took_us: u64,
-    pub(super) slots: Option<SlotStanding>,
-    pub(super) charged: i64,
-    pub(super) attempts: u8,
+pub(crate) struct Line<'a> {
+    pub(crate) seq: u64,
+    pub(crate) request: RequestId,
+    pub(crate) at: i64,
+    pub(crate) key: i64,
+    pub(crate) outcome: Outcome<'a>,
+    pub(crate) took_us: u64,
+    pub(crate) slots: Option<SlotStanding>,
+    pub(crate) charged: i64,
+    pub(crate) attempts: u8,
 }
 
 impl Line<'static> {
     /// A line as it was handed in.
-    pub(super) const fn new(seq: u64, line: &LogLine) -> Self {
+    pub(crate) const fn new(seq: u64, line: &LogLine) -> Self {
         Self {
             seq,
             request: line.request,
@@ -51,7 +51,7 @@ impl Line<'static> {
 
 impl Line<'_> {
     /// The line as it is handed out.
-    pub(super) fn stored(&self, account: AccountId) -> StoredLine {
+    pub(crate) fn stored(&self, account: AccountId) -> StoredLine {
         let line = LogLine {
             request: self.request,
             at: Timestamp::from_millis(self.at),
@@ -71,7 +71,7 @@ impl Line<'_> {
 }
 
 /// The instant inside a request id: the first 48 bits of a version 7 UUID.
-pub(super) fn request_millis(request: &RequestId) -> i64 {
+pub(crate) fn request_millis(request: &RequestId) -> i64 {
     let [a, b, c, d, e, f, ..] = *request.as_bytes();
     i64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
