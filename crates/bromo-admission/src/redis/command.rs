@@ -44,13 +44,37 @@ pub(crate) struct Process(pub(crate) std::sync::Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Script {
     Open(Facts),
-    Announce(Facts),
-    Admit { facts: Facts, key: KeyId, route: RouteIndex, rate: Limit, lease: Option<Lease> },
-    Start { facts: Facts, leases: Vec<Lease> },
-    Release { lease: LeaseId, settled: Option<Settled> },
-    Renew { leases: Vec<LeaseId> },
-    Register { facts: Option<Facts>, living: Vec<NodeId>, leases: Vec<Lease> },
-    Look { compare: bool },
+    /// `doubts`: what was answered with [`Answer::Doubtful`] before the facts were read; else 0.
+    Announce {
+        facts: Facts,
+        doubts: u64,
+    },
+    Admit {
+        facts: Facts,
+        key: KeyId,
+        route: RouteIndex,
+        rate: Limit,
+        lease: Option<Lease>,
+    },
+    Start {
+        facts: Facts,
+        leases: Vec<Lease>,
+    },
+    Release {
+        lease: LeaseId,
+        settled: Option<Settled>,
+    },
+    Renew {
+        leases: Vec<LeaseId>,
+    },
+    Register {
+        facts: Option<Facts>,
+        living: Vec<NodeId>,
+        leases: Vec<Lease>,
+    },
+    Look {
+        compare: bool,
+    },
 }
 
 /// A script with everything around it.
@@ -82,6 +106,10 @@ pub(crate) enum Answer {
     /// Nodes are still registering.
     Opening {
         in_ms: u64,
+    },
+    /// Holds expired so often that the balance may lack charges: the store is to be asked.
+    Doubtful {
+        doubts: u64,
     },
     Done {
         woke: bool,
@@ -143,7 +171,7 @@ impl Answer {
             | Self::Renewed { woke, .. }
             | Self::Registered { woke, .. }
             | Self::Looked(Look { woke, .. }) => *woke,
-            Self::Stale | Self::Lost | Self::Opening { .. } => false,
+            Self::Stale | Self::Lost | Self::Opening { .. } | Self::Doubtful { .. } => false,
         }
     }
 }

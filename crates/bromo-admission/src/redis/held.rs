@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bromo_rules::id::AccountId;
 
 use crate::permit::{self, Home, Settled};
-use crate::redis::command::{LeaseId, Script};
+use crate::redis::command::{Answer, LeaseId, Script};
 use crate::redis::life::Life;
 use crate::redis::node::Asked;
 use crate::redis::shared::Shared;
@@ -81,7 +81,7 @@ impl Home for Held {
     fn release(self: Arc<Self>, _: permit::Lease, settled: Option<Settled>) -> Reply<'static, ()> {
         self.shared.node().leave(self.account, self.id, settled);
         // Dropped before it is through, it leaves the rest to the node.
-        let leaving = Leaving { held: self, told: false };
+        let leaving = Leaving { held: self, charged: settled.is_some(), answer: None };
         Reply::Later(Box::pin(leaving.tell(settled)))
     }
 
@@ -97,25 +97,24 @@ impl Home for Held {
 
 struct Leaving {
     held: Arc<Held>,
-    told: bool,
+    charged: bool,
+    answer: Option<Answer>,
 }
 
 impl Leaving {
     async fn tell(mut self, settled: Option<Settled>) {
         let (shared, account) = (&self.held.shared, self.held.account);
         let script = Script::Release { lease: self.held.id, settled };
-        self.told = shared.run(account, script).await.is_ok();
+        self.answer = shared.run(account, script).await.ok();
     }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
         let (shared, account, id) = (&self.held.shared, self.held.account, self.held.id);
-        if self.told {
-            shared.node().left(account, id);
-        } else {
-            let now = shared.boot.now();
-            shared.node().leave_later(now, account, id);
+        let now = shared.boot.now();
+        shared.node().release_answered(now, account, id, self.charged, self.answer.as_ref());
+        if !matches!(self.answer, Some(Answer::Done { .. })) {
             shared.kick();
         }
     }

@@ -162,6 +162,7 @@ impl Redis {
                 Answer::Lost | Answer::Opening { .. } => {
                     self.wait_for_opening(account, &answer, &mut deadline, opened).await?;
                 }
+                Answer::Doubtful { doubts } => self.ask_store(account, doubts).await?,
                 answer => return Ok((answer, held)),
             }
         }
@@ -196,6 +197,22 @@ impl Redis {
             }
             _ => self.shared.away(),
         }
+    }
+
+    /// Brings the account's balance, after holds expired whose charges may have been committed.
+    async fn ask_store(&self, account: AccountId, doubts: u64) -> Result<(), AdmissionError> {
+        let read = (self.shared.settings.facts)(account);
+        let facts = match tokio::time::timeout(self.shared.settings.timeout, read).await {
+            Ok(Ok(Some(facts))) => facts,
+            Ok(Ok(None)) => {
+                return Err(AdmissionError { reason: "the store knows no such account".to_owned() });
+            }
+            Ok(Err(reason)) => return Err(AdmissionError { reason }),
+            Err(_) => {
+                return Err(AdmissionError { reason: "the store does not say what is left".to_owned() });
+            }
+        };
+        self.shared.run(account, Script::Announce { facts, doubts }).await.map(drop)
     }
 
     /// Begins to register, if nobody does, and waits a little.
@@ -295,7 +312,7 @@ impl Admission for Redis {
     }
 
     fn announce(&self, facts: Facts) -> Reply<'_, Result<(), AdmissionError>> {
-        Reply::Later(Box::pin(self.change(facts.account, Script::Announce(facts))))
+        Reply::Later(Box::pin(self.change(facts.account, Script::Announce { facts, doubts: 0 })))
     }
 
     fn held(&self, account: AccountId) -> Reply<'_, Result<Credits, AdmissionError>> {

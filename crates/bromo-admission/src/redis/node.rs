@@ -193,10 +193,9 @@ impl Node {
             Script::Register { facts, leases, .. } => {
                 self.register_answered(now, sent, facts.is_some(), leases, answer);
             }
-            Script::Release { lease, .. } => match answer {
-                Some(_) => self.left(sent.account, *lease),
-                None => self.leave_later(now, sent.account, *lease),
-            },
+            Script::Release { lease, settled } => {
+                self.release_answered(now, sent.account, *lease, settled.is_some(), answer);
+            }
             _ => {}
         }
     }

@@ -23,7 +23,7 @@ const TEXTS: [&str; 8] = [
 const fn place(script: &Script) -> usize {
     match script {
         Script::Open(_) => 0,
-        Script::Announce(_) => 1,
+        Script::Announce { .. } => 1,
         Script::Admit { .. } => 2,
         Script::Start { .. } => 3,
         Script::Release { .. } => 4,

@@ -36,7 +36,11 @@ pub(crate) fn encode(command: &Command, scripts: &Scripts, prefix: &str) -> Cmd 
     };
     cmd.arg(&*command.process.0).arg(format!("{:016x}", command.node.to_i64()));
     match &command.script {
-        Script::Open(facts) | Script::Announce(facts) => add_facts(&mut cmd, facts),
+        Script::Open(facts) => add_facts(&mut cmd, facts),
+        Script::Announce { facts, doubts } => {
+            add_facts(&mut cmd, facts);
+            cmd.arg(*doubts);
+        }
         Script::Admit { facts, rate, lease, .. } => {
             add_facts(&mut cmd, facts);
             cmd.arg(rate.requests);
@@ -106,10 +110,11 @@ pub(crate) fn decode(script: &Script, value: &Value) -> Option<Answer> {
         1 => return Some(Answer::Stale),
         2 => return Some(Answer::Lost),
         3 => return Some(Answer::Opening { in_ms: ms(1)? }),
+        4 => return Some(Answer::Doubtful { doubts: ms(1)? }),
         _ => return None,
     }
     Some(match script {
-        Script::Open(_) | Script::Announce(_) | Script::Release { .. } => Answer::Done { woke: flag(1)? },
+        Script::Open(_) | Script::Announce { .. } | Script::Release { .. } => Answer::Done { woke: flag(1)? },
         Script::Admit { .. } => Answer::Judged {
             outcome: match number(1)? {
                 0 => Outcome::Counted,

@@ -3,7 +3,7 @@
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
     version, slots, balance, seq = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-    held, leases, first_expiry, waited_for, opens_at, process = 0, 0, 0, 0, 0, ARGV[2]
+    held, leases, first_expiry, waited_for, opens_at, doubts, process = 0, 0, 0, 0, 0, 0, ARGV[2]
     write()
 end
 return {0, 0}

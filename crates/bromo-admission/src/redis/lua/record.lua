@@ -6,26 +6,29 @@
 --
 -- The record: version, slots, balance, its place in the ledger; held credits and leases (so that a decision need
 -- not add them up); a time before which no lease expires, 0 without leases; whether a denied task waits; when the
--- account opens, 0 once it is open; and the server process that vouches for it all. A record of another process came
+-- account opens, 0 once it is open; how often holds expired since the store was last asked; and the server process that
+-- vouches for it all. A record of another process came
 -- out of a snapshot or a replica and may lack leases, so it counts as lost.
 --
--- Answers begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account opens in so many ms.
+-- Answers begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account opens in so many ms, 4: holds
+-- expired so often, and what they were charged may not be known here.
 
 local LEASE_MS = 10000
-local STALE, LOST, OPENING = 1, 2, 3
-local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, process
+local STALE, LOST, OPENING, DOUBTFUL = 1, 2, 3, 4
+local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process
 local now
 local dirty, woke = false, 0
 
 local function read(packed)
     if not packed then return false end
-    version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, process = cmsgpack.unpack(packed)
+    version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process =
+        cmsgpack.unpack(packed)
     return process == ARGV[2]
 end
 
 local function write()
     redis.call('SET', KEYS[1], cmsgpack.pack(version, slots, balance, seq, held, leases, first_expiry, waited_for,
-        opens_at, process))
+        opens_at, doubts, process))
 end
 
 local function publish(word)

@@ -13,7 +13,8 @@ if not known then
     if not facts then return {LOST} end
     redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
     if not packed then version, slots, balance, seq = -1, 0, 0, -1 end
-    held, leases, first_expiry, waited_for, opens_at, process = 0, 0, 0, 0, now + LEASE_MS, ARGV[2]
+    held, leases, first_expiry, waited_for, opens_at, doubts, process =
+        0, 0, 0, 0, now + LEASE_MS, 0, ARGV[2]
     for i = 9, 8 + living do redis.call('SADD', KEYS[4], ARGV[i]) end
     redis.call('EXPIRE', KEYS[4], 60)
     publish('R')

@@ -7,10 +7,11 @@ if not read(redis.call('GET', KEYS[1])) then return {LOST} end
 sweep()
 local opens_in = opening()
 local asked_version = tonumber(ARGV[4])
-if opens_in > 0 or asked_version < version then
+if opens_in > 0 or asked_version < version or doubts > 0 then
     if dirty then write() end
     if opens_in > 0 then return {OPENING, opens_in} end
-    return {STALE}
+    if asked_version < version then return {STALE} end
+    return {DOUBTFUL, doubts}
 end
 learn(asked_version, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
 

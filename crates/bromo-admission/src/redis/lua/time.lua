@@ -14,7 +14,10 @@ local function sweep()
     for _, id in ipairs(expired) do
         redis.call('ZREM', KEYS[2], id)
         redis.call('ZREM', KEYS[3], id)
-        held, leases = held - hold_of(id), leases - 1
+        local hold = hold_of(id)
+        held, leases = held - hold, leases - 1
+        -- Its node may have charged it, and died before it said so.
+        if hold > 0 then doubts = doubts + 1 end
     end
     local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
     first_expiry, dirty = tonumber(first[2] or 0), true

@@ -1,8 +1,11 @@
 //! Against a real server.
 
+mod conformance;
 mod contract;
+mod model;
 mod nodes;
 mod outage;
+mod simulation;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
