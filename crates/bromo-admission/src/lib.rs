@@ -121,6 +121,12 @@ pub trait Admission: Send + Sync {
     /// The credits that an account's running work holds.
     fn held(&self, account: AccountId) -> Reply<'_, Result<bromo_rules::credit::Credits, AdmissionError>>;
 
+    /// Whether decisions can be made now; asks nobody.
+    ///
+    /// # Errors
+    /// Why not.
+    fn in_reach(&self) -> Result<(), AdmissionError>;
+
     /// Slots of this account that are in use, on all nodes.
     fn in_use(&self, account: AccountId) -> Reply<'_, Result<u32, AdmissionError>>;
 

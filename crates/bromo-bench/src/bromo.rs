@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::client::{Connection, Target};
-use crate::process::{Process, free_port};
+use crate::process::{GATEWAY_CORE, Process, free_port};
 
 /// Credits granted to each account.
 const CREDITS: &str = "1000000000000";
@@ -34,25 +34,54 @@ impl Bromo {
         slots: u32,
         few: u32,
     ) -> anyhow::Result<Self> {
+        Self::start_on(GATEWAY_CORE, program, folder, &settings(upstream, slots, few))
+    }
+
+    /// Another one, on these cores, with these settings beside its addresses.
+    pub(crate) fn start_on(
+        cores: &str,
+        program: &Path,
+        folder: &Path,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
+        let mut bromo = Self::join_on(cores, program, folder, settings)?;
+        [bromo.many_key, bromo.few_key] =
+            [account(program, folder, "many")?, account(program, folder, "few")?];
+        Ok(bromo)
+    }
+
+    /// The same without accounts of its own: one more node.
+    pub(crate) fn join_on(
+        cores: &str,
+        program: &Path,
+        folder: &Path,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
         // A data folder of an earlier run would be measured along.
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)?;
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        std::fs::write(folder.join("bromo.toml"), settings(address, admin, upstream, slots, few))?;
+        let listen = format!("[listen]\napi = \"{address}\"\nadmin = \"{admin}\"\nthreads = 1\n");
+        std::fs::write(folder.join("bromo.toml"), format!("{listen}{settings}"))?;
         let arguments = ["serve", "--config", "bromo.toml"];
-        let mut process = Process::start(program, &arguments, folder, &folder.join("out.log"))?;
+        let mut process = Process::on(cores, program, &arguments, folder, &folder.join("out.log"))?;
         let started_in = process
             .listening(address)
             .with_context(|| format!("see {}", folder.join("out.log").display()))?;
         let fresh_mb = process.resident_mb()?;
-        let [many_key, few_key] = [account(program, folder, "many")?, account(program, folder, "few")?];
+        let (many_key, few_key) = Default::default();
         Ok(Self { process, started_in, fresh_mb, address, admin, many_key, few_key })
     }
 
     /// Calls that cost nothing; the provider answers whole.
     pub(crate) fn free(&self) -> Target {
         Target::post(self.address, "/v1/monitor/chatgpt", &self.many_key)
+    }
+
+    /// Free calls of another node's account.
+    pub(crate) fn free_for(&self, key: &str) -> Target {
+        Target::post(self.address, "/v1/monitor/chatgpt", key)
     }
 
     /// The key of the account with many slots.
@@ -112,7 +141,8 @@ pub(crate) fn program(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     program.canonicalize().with_context(|| format!("{} is not there: build it first", program.display()))
 }
 
-fn settings(address: SocketAddr, admin: SocketAddr, upstream: SocketAddr, slots: u32, few: u32) -> String {
+/// Two plans, and three endpoints that `upstream` answers.
+pub(crate) fn settings(upstream: SocketAddr, slots: u32, few: u32) -> String {
     let endpoint = |name: &str, stream: bool| {
         format!(
             "[endpoints.{name}]\nprovider = \"openai-chat\"\nbase_url = \"http://{upstream}/v1\"\n\
@@ -126,8 +156,7 @@ fn settings(address: SocketAddr, admin: SocketAddr, upstream: SocketAddr, slots:
         )
     };
     format!(
-        "[listen]\napi = \"{address}\"\nadmin = \"{admin}\"\nthreads = 1\n\
-         [limits]\nrequests_per_second = 1000000\n\
+        "[limits]\nrequests_per_second = 1000000\n\
          [prices]\nchatgpt = 0\ngemini = 0\n{}{}{}{}{}",
         endpoint("chatgpt", false),
         endpoint("gemini", true),

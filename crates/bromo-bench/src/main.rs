@@ -4,6 +4,7 @@
 
 mod bromo;
 mod client;
+mod cluster;
 mod dashboard;
 mod disk;
 mod idle;
@@ -11,7 +12,9 @@ mod latency;
 mod later;
 mod load;
 mod nginx;
+mod peers;
 mod process;
+mod quota;
 mod report;
 mod round;
 mod rows;
@@ -26,6 +29,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::bromo::Bromo;
+use crate::later::{Place, Shared};
 use crate::nginx::Nginx;
 use crate::round::{Bench, Lengths, Slots};
 use crate::rows::Once;
@@ -65,7 +69,10 @@ struct Arguments {
     /// Nothing but the later way: tasks and webhooks. Do not pin this program then
     #[arg(long)]
     later: bool,
-    /// With --later: nothing but full load for so many seconds
+    /// Over PostgreSQL and Redis, which it starts: calls answered now beside one process alone, then the later way
+    #[arg(long)]
+    cluster: bool,
+    /// With --later or --cluster: nothing but full load for so many seconds
     #[arg(long, value_name = "SECONDS")]
     soak: Option<u64>,
     /// Nothing but free calls at full speed for so many seconds, for a profiler; prints bromo's process id
@@ -95,12 +102,18 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&arguments.folder)?;
     let folder = arguments.folder.canonicalize()?;
     let program = bromo::program(arguments.bromo.clone())?;
-    if let Some(seconds) = arguments.soak {
-        return later::soak(&program, &folder, Duration::from_secs(seconds)).await.map(|()| true);
-    }
-    if arguments.later {
-        let rows =
-            later::table(&program, &folder, arguments.rounds, Duration::from_secs(arguments.seconds)).await?;
+    if arguments.soak.is_some() || arguments.later || arguments.cluster {
+        let shared = if arguments.cluster { Some(Shared::start()?) } else { None };
+        let place = Place { program: &program, folder: folder.join("later"), shared: shared.as_ref() };
+        if let Some(seconds) = arguments.soak {
+            return later::soak(&place, Duration::from_secs(seconds)).await.map(|()| true);
+        }
+        let length = Duration::from_secs(arguments.seconds);
+        let mut rows = Vec::new();
+        if let Some(shared) = &shared {
+            rows = cluster::rows(&program, &folder, shared, arguments.rounds, length).await?;
+        }
+        rows.extend(later::table(&place, arguments.rounds, length).await?);
         println!("{}", report::table(&rows));
         return Ok(!arguments.gate || !rows.iter().any(report::Row::fails_gate));
     }

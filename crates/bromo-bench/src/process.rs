@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 /// The core of every gateway; load and upstream run on the one this process was pinned to.
-const GATEWAY_CORE: &str = "0";
+pub(crate) const GATEWAY_CORE: &str = "0";
 /// Where the later way is measured, together with its load.
 const BOTH_CORES: &str = "0,1";
 /// Ticks of the times in `/proc/PID/stat`: fixed on Linux for all architectures in use.
@@ -39,7 +39,8 @@ impl Process {
         Self::on(BOTH_CORES, program, arguments, folder, log)
     }
 
-    fn on(
+    /// The same on these cores.
+    pub(crate) fn on(
         cores: &str,
         program: &Path,
         arguments: &[&str],

@@ -160,9 +160,10 @@ impl Engine {
     /// [`AccountError`].
     pub async fn revoke_key(&self, id: KeyId) -> Result<Key, AccountError> {
         let (parts, now) = (Arc::clone(&self.parts), self.parts.clock.now());
+        let in_force = Arc::clone(&self.in_force);
         self.whole(async move {
             let (key, account) = parts.store.revoke_key(id, now).await?;
-            parts.admission.announce(parts.facts(&account)).await?;
+            in_force.put(&parts, &account).await?;
             Ok(key)
         })
         .await
@@ -203,13 +204,14 @@ impl Engine {
 
     async fn change(&self, account: AccountId, change: Change) -> Result<Account, AccountError> {
         let (parts, now) = (Arc::clone(&self.parts), self.parts.clock.now());
+        let in_force = Arc::clone(&self.in_force);
         self.whole(async move {
             let (store, admission, plans) = (&parts.store, &parts.admission, &parts.plans);
             // A cycle that is over begins first: a change for the next cycle must not fall into the one due.
             let held = admission.held(account).await?;
             store.change_account(account, &Change::StartCycle { held }, plans, now).await?;
             let account = store.change_account(account, &change, plans, now).await?;
-            admission.announce(parts.facts(&account)).await?;
+            in_force.put(&parts, &account).await?;
             Ok(account)
         })
         .await

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bromo_admission::Facts;
 use bromo_rules::account::{Account, Key};
@@ -19,6 +20,9 @@ use crate::{Engine, Parts};
 
 /// Callers kept at most; past it the cache begins anew.
 const CACHED_MAX: usize = 100_000;
+/// Where there are other nodes, a caller is read again after so long: if the node that ended a key died before it said so,
+/// nothing else would find out.
+const CACHED_FOR: Duration = Duration::from_secs(10);
 
 /// A key that works, and the account behind it as it was read last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +42,12 @@ pub struct Caller {
     /// Questions and answers are kept with log lines.
     pub keep_texts: bool,
     pub(crate) hash: KeyHash,
+    /// When it was read.
+    read_at: Timestamp,
 }
 
 impl Caller {
-    fn new(key: &Key, account: &Account, plans: &PlanTable) -> Self {
+    fn new(key: &Key, account: &Account, plans: &PlanTable, now: Timestamp) -> Self {
         let plan = plans.lookup(&account.plan);
         Self {
             key: key.id,
@@ -53,6 +59,7 @@ impl Caller {
             free_plan: plan.is_some_and(|plan| plan.usd_per_month == 0),
             keep_texts: account.keep_texts,
             hash: key.hash,
+            read_at: now,
         }
     }
 }
@@ -84,9 +91,16 @@ impl Engine {
     /// # Errors
     /// [`StoreError::Unavailable`] when a key that is not cached cannot be looked up.
     pub async fn caller(&self, hash: &KeyHash) -> Result<Option<Arc<Caller>>, StoreError> {
-        match self.callers.lookup(hash) {
-            Some(caller) => Ok(Some(caller)),
-            None => self.read_caller(hash).await,
+        let Some(caller) = self.callers.lookup(hash) else { return self.read_caller(hash).await };
+        let old =
+            self.settings().tasks.look.is_some() && self.clock().now() >= caller.read_at.plus(CACHED_FOR);
+        if !old {
+            return Ok(Some(caller));
+        }
+        match self.read_caller(hash).await {
+            // It is no worse than before: the decision compares its version all the same.
+            Err(StoreError::Unavailable { .. }) => Ok(Some(caller)),
+            read => read,
         }
     }
 
@@ -97,7 +111,7 @@ impl Engine {
             self.callers.forget(hash);
             return Ok(None);
         };
-        let caller = Arc::new(Caller::new(&key, &account, &self.parts.plans));
+        let caller = Arc::new(Caller::new(&key, &account, &self.parts.plans, self.clock().now()));
         self.callers.put(Arc::clone(&caller));
         Ok(Some(caller))
     }

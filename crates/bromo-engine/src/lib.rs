@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod expire;
 pub mod feed;
 mod guard;
+pub mod in_force;
 mod later;
 pub mod log;
 pub mod member;
@@ -132,6 +133,7 @@ pub struct Engine {
     parts: Arc<Parts>,
     callers: Callers,
     counters: Arc<Counters>,
+    pub(crate) in_force: Arc<in_force::InForce>,
     pub(crate) later: Arc<Later>,
     /// Claims and attempts of tasks, and deliveries.
     pub(crate) workers: TaskTracker,
@@ -160,6 +162,7 @@ impl Engine {
             parts: Arc::new(parts),
             callers: Callers::default(),
             counters: Arc::default(),
+            in_force: Arc::default(),
             later,
             workers,
             passwords: password::Passwords::default(),

@@ -4,11 +4,15 @@
 use std::fmt;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 
 use crate::random::{self, RandomError};
 
 /// The key that seals. Made of 32 random bytes.
-pub struct Seal(LessSafeKey);
+pub struct Seal {
+    key: LessSafeKey,
+    fingerprint: [u8; 32],
+}
 
 /// What was sealed cannot be opened: another key, or damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +28,16 @@ impl Seal {
     /// # Panics
     /// Never: the length is the cipher's.
     pub fn new(key: &[u8; Self::KEY_BYTES]) -> Self {
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"bromo seal key");
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(mac.as_ref());
         let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("the key is as long as the cipher asks");
-        Self(LessSafeKey::new(key))
+        Self { key: LessSafeKey::new(key), fingerprint }
+    }
+
+    /// Equal where the keys are equal, and says nothing of them: nodes compare it.
+    pub const fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
     }
 
     /// Seals a secret of `owner`; what is sealed for one owner cannot be opened for another.
@@ -35,7 +47,7 @@ impl Seal {
     pub(crate) fn seal(&self, owner: &str, secret: &str) -> Result<Vec<u8>, RandomError> {
         let nonce: [u8; NONCE_LEN] = random::secret()?;
         let mut sealed = secret.as_bytes().to_vec();
-        self.0
+        self.key
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(owner), &mut sealed)
             .expect("a secret is shorter than the cipher's bound");
         sealed.splice(..0, nonce);
@@ -50,7 +62,7 @@ impl Seal {
         let (nonce, secret) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealError)?;
         let mut secret = secret.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = self.0.open_in_place(nonce, Aad::from(owner), &mut secret).map_err(|_| SealError)?;
+        let opened = self.key.open_in_place(nonce, Aad::from(owner), &mut secret).map_err(|_| SealError)?;
         String::from_utf8(opened.to_vec()).map_err(|_| SealError)
     }
 }

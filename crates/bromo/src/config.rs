@@ -12,6 +12,7 @@ use std::time::Duration;
 use bromo_dashboard::Upgrades;
 use bromo_engine::{TaskSettings, WebhookSettings};
 use bromo_providers::breaker::BreakerRules;
+use bromo_providers::secret::Secret;
 use bromo_rules::credit::Prices;
 use bromo_rules::egress::Egress;
 use bromo_rules::endpoint::Endpoint;
@@ -32,8 +33,8 @@ pub const ENV_PREFIX: &str = "BROMO__";
 pub struct Config {
     /// Addresses and times of connections.
     pub listen: Listen,
-    /// The data folder.
-    pub data: PathBuf,
+    /// Where everything lives.
+    pub deployment: Deployment,
     /// The API.
     pub api: ApiConfig,
     /// Holds the admin API's token.
@@ -74,6 +75,35 @@ pub struct Config {
     pub telemetry: Telemetry,
 }
 
+/// Where everything lives.
+#[derive(Debug, Clone)]
+pub enum Deployment {
+    /// In one process and a data folder: SQLite, and counts in memory.
+    Embedded {
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// In servers that many nodes share.
+    Shared(Shared),
+}
+
+/// The servers that nodes share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// PostgreSQL: `postgres://user:password@host/database`.
+    pub store: Secret,
+    /// Connections of a node that read; a few more write.
+    pub connections: usize,
+    /// Pending migrations are applied at start.
+    pub migrate: bool,
+    /// Redis or Valkey: `redis://user:password@host:6379`.
+    pub admission: Secret,
+    /// What every key there begins with. Under `test:` time is what requests say it is.
+    pub prefix: String,
+    /// Replicas that must have each decision before it counts; 0: none.
+    pub wait_replicas: u32,
+}
+
 /// Addresses and times of connections.
 #[derive(Debug, Clone)]
 pub struct Listen {
@@ -87,7 +117,9 @@ pub struct Listen {
     pub head_timeout: Duration,
     /// For a body to arrive.
     pub body_timeout: Duration,
-    /// For running calls to end.
+    /// From the first sign of an end, which load balancers see, to the last connection taken.
+    pub drain: Duration,
+    /// For running calls to end after that.
     pub shutdown: Duration,
 }
 

@@ -5,37 +5,42 @@ mod catalog;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod deployment;
 mod later;
 mod listener;
 mod metrics;
+mod nodes;
 mod pages;
 mod playground;
 mod secret_file;
 mod telemetry;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use bromo_admission::{Alone, Local};
 use bromo_api::{Api, BodyBudget, BodyLimits};
 use bromo_engine::seal::Seal;
 use bromo_engine::webhook_test::Tester;
-use bromo_engine::{Engine, LogQueue, Parts, Settings};
+use bromo_engine::{Engine, Parts, Settings};
 use bromo_providers::client::Target;
 use bromo_providers::gate::Gate;
 use bromo_providers::webhook::Sender;
+use bromo_rules::plan::PlanTable;
 use bromo_rules::time::Clock;
 use bromo_rules::window::Limit;
-use bromo_store::{Logs, Store, StoreError};
+use bromo_store::{Logs, Store};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::deployment::Opened;
+use crate::nodes::Node;
 use crate::playground::Playground;
+
+pub use crate::nodes::Broken;
 
 /// A bromo that runs.
 pub struct Running {
@@ -45,12 +50,17 @@ pub struct Running {
     pub admin: SocketAddr,
     /// What answers them.
     pub engine: Arc<Engine>,
+    /// The load balancer is told to look elsewhere.
+    draining: CancellationToken,
     stop: CancellationToken,
     /// Those that serve the API, run tasks and send deliveries.
     threads: Vec<JoinHandle<()>>,
     background_stop: CancellationToken,
     /// Those that end after all others.
     background: Vec<JoinHandle<()>>,
+    /// This process among others; leaves last.
+    node: Option<Node>,
+    broken: Broken,
 }
 
 /// Starts everything and returns as soon as it listens.
@@ -60,14 +70,18 @@ pub struct Running {
 /// account is on has left the table.
 pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let token = secret_file::admin_token(&config.token_file)?;
-    let seal_key = secret_file::seal_key(&config.seal_key_file)?;
-    let store: Arc<dyn Store> = Arc::new(
-        bromo_store::open_sqlite(&config.data)
-            .with_context(|| format!("cannot open {}", config.data.display()))?,
-    );
-    let logs = open_logs(&config.data, &*clock)?;
+    let seal = Seal::new(&secret_file::seal_key(&config.seal_key_file)?);
+    let plans = Arc::new(config.plans.clone());
+    let Opened { store, logs, admission, bus, log, node } =
+        deployment::open(&config.deployment, &plans, &*clock)?;
     let background = runtime()?;
-    background.block_on(check_plans(&*store, config))?;
+    let broken = match &node {
+        None => {
+            background.block_on(check_plans(&*store, &plans))?;
+            Broken::never()
+        }
+        Some(node) => node.join(&background, &plans, seal.fingerprint())?,
+    };
     let listeners = listener::bind(config.listen.api, config.listen.threads)?;
     let admin_listener = listener::bind(config.listen.admin, 1)?.remove(0);
     let (api_address, admin_address) = (listeners[0].local_addr()?, admin_listener.local_addr()?);
@@ -76,13 +90,13 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
     let tracker = TaskTracker::new();
     let engine = Arc::new(Engine::new(Parts {
         store: Arc::clone(&store),
-        admission: Arc::new(Local::new()),
-        bus: Arc::new(Alone),
+        admission,
+        bus,
         catalog: catalog::build(config)?,
-        plans: Arc::new(config.plans.clone()),
+        plans,
         prices: config.prices.clone(),
         clock: Arc::clone(&clock),
-        log: Arc::new(LogQueue::default()),
+        log: Arc::new(log),
         settings: Settings {
             answer_deadline: config.answer_deadline,
             rate: Limit { requests: config.requests_per_second },
@@ -91,7 +105,7 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
             webhooks: config.webhooks.clone(),
             public_url: config.api.public_url.clone().unwrap_or_else(|| format!("http://{api_address}")),
         },
-        seal: Seal::new(&seal_key),
+        seal,
         tracker: tracker.clone(),
     }));
     let body_budget = Arc::new(BodyBudget::new(config.api.bodies_bytes_max));
@@ -100,7 +114,8 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
         timeout: config.listen.body_timeout,
         total: Arc::clone(&body_budget),
     };
-    let (stop, background_stop) = (CancellationToken::new(), CancellationToken::new());
+    let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+    let background_stop = CancellationToken::new();
     let (thread, pages_thread) = pages::start(&background_stop)?;
     let play = Arc::new(Playground::default());
     // Reads the system's certificates now and not within a delivery.
@@ -160,17 +175,21 @@ pub fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> 
     });
     let mut threads = api_threads.collect::<anyhow::Result<Vec<_>>>()?;
     threads.extend(later::start(&engine, sender, &stop, config.listen.shutdown)?);
+    let admin = admin::router(Arc::clone(&engine), Arc::clone(&logs), &token, draining.clone());
     let background =
-        background_thread(background, config, &engine, logs, admin_listener, &token, &background_stop)?;
+        background_thread(background, config, &engine, logs, admin, admin_listener, &background_stop)?;
     tracker.close();
     Ok(Running {
         api: api_address,
         admin: admin_address,
         engine,
+        draining,
         stop,
         threads,
         background_stop,
         background: vec![background, pages_thread],
+        node,
+        broken,
     })
 }
 
@@ -181,38 +200,16 @@ fn dashboard_settings(config: &Config, engine: &Engine) -> bromo_dashboard::Sett
     bromo_dashboard::Settings { sign_up, contact, upgrades, checkout, public_url, keep_days }
 }
 
-/// Opens the request log. It is written without waiting for the disk, so a power cut can leave it unreadable:
-/// then it is set aside and a new one begins, since no log may keep answers from being given.
-fn open_logs(folder: &Path, clock: &dyn Clock) -> anyhow::Result<Arc<dyn Logs>> {
-    let open = || bromo_store::open_sqlite_logs(folder);
-    let logs = match open() {
-        Err(StoreError::Corrupt { reason }) => {
-            let aside = format!("unreadable-{}", clock.now().millis());
-            tracing::error!(reason, aside, "the request log cannot be read and is set aside");
-            for name in ["logs.db", "logs.db-wal", "logs.db-shm"] {
-                let file = folder.join(name);
-                if file.exists() {
-                    std::fs::rename(&file, folder.join(format!("{name}.{aside}")))?;
-                }
-            }
-            open()
-        }
-        opened => opened,
-    };
-    Ok(Arc::new(logs.with_context(|| format!("cannot open the log in {}", folder.display()))?))
-}
-
 /// Everything beside the API: the admin listener, the log's writer, what deletes old things.
 fn background_thread(
     runtime: Runtime,
     config: &Config,
     engine: &Arc<Engine>,
     logs: Arc<dyn Logs>,
+    admin: axum::Router,
     listener: std::net::TcpListener,
-    token: &str,
     stop: &CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let admin = admin::router(Arc::clone(engine), Arc::clone(&logs), token);
     let (engine, stop) = (Arc::clone(engine), stop.clone());
     let keep = bromo_engine::log::Keep {
         age_max: config.logs.keep,
@@ -224,6 +221,7 @@ fn background_thread(
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
             let clock = engine.shared_clock();
             tokio::spawn(bromo_engine::expire::run(Arc::clone(&engine), stop.clone()));
+            tokio::spawn(bromo_engine::in_force::run(Arc::clone(&engine), stop.clone()));
             tokio::spawn(bromo_engine::log::trim(Arc::clone(&logs), clock, keep, stop.clone()));
             let writer = tokio::spawn(Arc::clone(engine.log()).write(logs, stop.clone()));
             let served = axum::serve(listener, admin).with_graceful_shutdown({
@@ -255,6 +253,16 @@ impl Running {
         self.stop.clone()
     }
 
+    /// What tells load balancers to look elsewhere while all else goes on, for signal handlers.
+    pub fn draining_token(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// Comes with the reason when this process cannot go on, and another has to be started in its place.
+    pub fn broken(&self) -> Broken {
+        self.broken.clone()
+    }
+
     /// Waits until everything has ended.
     pub fn wait(mut self) {
         self.join();
@@ -267,6 +275,9 @@ impl Running {
         self.background_stop.cancel();
         for thread in self.background.drain(..) {
             let _ = thread.join();
+        }
+        if let Some(node) = self.node.take() {
+            node.leave();
         }
     }
 }
@@ -303,14 +314,13 @@ pub(crate) fn runtime() -> std::io::Result<Runtime> {
 const ACCOUNTS_PAGE: u32 = 1000;
 
 /// Every account's plan must stand in the table: an account without limits could not be served honestly.
-async fn check_plans(store: &dyn Store, config: &Config) -> anyhow::Result<()> {
+pub(crate) async fn check_plans(store: &dyn Store, plans: &PlanTable) -> anyhow::Result<()> {
     let mut after = None;
     loop {
         let accounts = store.list_accounts(after, ACCOUNTS_PAGE).await?;
         for account in &accounts {
-            let plans = std::iter::once(&account.plan).chain(&account.next_plan);
-            let mut plans = plans.filter(|plan| config.plans.lookup(plan).is_none());
-            if let Some(plan) = plans.next() {
+            let named = std::iter::once(&account.plan).chain(&account.next_plan);
+            if let Some(plan) = named.into_iter().find(|plan| plans.lookup(plan).is_none()) {
                 anyhow::bail!(
                     "account {:?} is on plan {plan:?}, which [[plans]] does not have",
                     account.name

@@ -38,7 +38,7 @@ use command::{Answer, Look, Outcome, Script};
 use held::{Held, Pending};
 use shared::{Shared, State};
 
-pub use settings::{Living, OpenError, ReadFacts, Retry, Settings, Time};
+pub use settings::{Living, OpenError, ReadFacts, Retry, Settings, TEST_PREFIX, Time};
 
 /// How often a node looks at its clock, in ms.
 pub(crate) const TICK_MS: u64 = 100;
@@ -317,6 +317,12 @@ impl Admission for Redis {
 
     fn held(&self, account: AccountId) -> Reply<'_, Result<Credits, AdmissionError>> {
         Reply::Later(Box::pin(async move { Ok(self.look(account).await?.held) }))
+    }
+
+    fn in_reach(&self) -> Result<(), AdmissionError> {
+        let connected = matches!(*self.shared.state.borrow(), State::Connected);
+        let admits = connected && self.shared.node().may_admit(self.shared.boot.now());
+        if admits { Ok(()) } else { Err(self.fenced()) }
     }
 
     fn in_use(&self, account: AccountId) -> Reply<'_, Result<u32, AdmissionError>> {

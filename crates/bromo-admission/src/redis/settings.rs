@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use crate::ask::Facts;
 
 /// Under this the time is an argument, so that tests move it; nowhere else.
-pub(crate) const TEST_PREFIX: &str = "test:";
+pub const TEST_PREFIX: &str = "test:";
 
 /// Tells which nodes live: all that may hold leases now. Asked of the store, after a loss was seen; must not be cached.
 pub type Living = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<NodeId>, String>> + Send + Sync>;

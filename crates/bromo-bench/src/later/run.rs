@@ -1,6 +1,5 @@
 //! One round of the later way.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::customer::{Customer, Tasks, submit};
 use super::receiver::{HANGS, Receiver, until};
-use super::server::Server;
+use super::server::{Place, Server};
 use crate::client::message_bytes;
 use crate::latency::Latencies;
 
@@ -48,10 +47,10 @@ pub(crate) struct Round {
     pub(crate) wal_mb: f64,
 }
 
-pub(crate) async fn round(program: &Path, folder: &Path, length: Duration) -> anyhow::Result<Round> {
+pub(crate) async fn round(place: &Place<'_>, length: Duration) -> anyhow::Result<Round> {
     let mut wal_mb: f64 = 0.0;
     // Submits alone: nothing runs.
-    let server = Arc::new(Server::start(program, folder, "[tasks]\nrunning_max = 1\n")?);
+    let server = Arc::new(Server::start(place, "[tasks]\nrunning_max = 1\n")?);
     let paused = pause(&server).await?;
     let (one, latencies) = submit(&server, 1, &Tasks::default(), length / 2, None).await?;
     let one_p50 = latencies.p50_p99_us().0 / 1e3;
@@ -69,7 +68,7 @@ pub(crate) async fn round(program: &Path, folder: &Path, length: Duration) -> an
     let receiver = Receiver::start(HANGS).await?;
     let few =
         "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\nfresh_max = 1\nretry_max = 1\ntimeout_ms = 600000\n";
-    let server = Arc::new(Server::start(program, folder, few)?);
+    let server = Arc::new(Server::start(place, few)?);
     let told = Tasks { webhook: Some(receiver.url()), batch: Some(BATCH) };
     submit(&server, BATCH_CLIENTS, &told, Duration::from_secs(60), Some(DRAINED / BATCH as u64)).await?;
     let (begun, before) = (Instant::now(), server.completed().await?);
@@ -83,10 +82,10 @@ pub(crate) async fn round(program: &Path, folder: &Path, length: Duration) -> an
     wal_mb = wal_mb.max(server.wal_mb());
     drop((server, receiver));
 
-    let (start, fair_p99) = starts(program, folder).await?;
-    let deliveries = deliveries(program, folder).await?;
-    let healthy_p99 = delays(program, folder, false).await?;
-    let beside_dead = delays(program, folder, true).await? / healthy_p99;
+    let (start, fair_p99) = starts(place).await?;
+    let deliveries = deliveries(place).await?;
+    let healthy_p99 = delays(place, false).await?;
+    let beside_dead = delays(place, true).await? / healthy_p99;
     let both = (both_submits, both_whole);
     let singles = (singles, p50 / 1e3, p99 / 1e3);
     Ok(Round {
@@ -116,12 +115,12 @@ async fn pause(server: &Server) -> anyhow::Result<Customer> {
 
 /// From the acknowledgement of a task to its arrival at the provider: alone, and beside another account's long queue.
 /// p50 and p99 of the first, p99 of the second, in milliseconds.
-async fn starts(program: &Path, folder: &Path) -> anyhow::Result<((f64, f64), f64)> {
+async fn starts(place: &Place<'_>) -> anyhow::Result<((f64, f64), f64)> {
     let (address, mut arrivals) = upstream().await?;
     let endpoint = format!(
         "gemini = {{ provider = \"openai-chat\", base_url = \"http://{address}/v1\", model = \"m\", stream = false }}\n"
     );
-    let server = Arc::new(Server::start(program, folder, &endpoint)?);
+    let server = Arc::new(Server::start(place, &endpoint)?);
     let mut customer = Customer::open(&server, &server.other_key).await?;
     let mut one = async |count: usize| -> anyhow::Result<Latencies> {
         let mut latencies = Latencies::default();
@@ -183,10 +182,10 @@ async fn upstream() -> anyhow::Result<(std::net::SocketAddr, mpsc::UnboundedRece
 }
 
 /// Deliveries alone: all fail once and are given up, then all are made due at once.
-async fn deliveries(program: &Path, folder: &Path) -> anyhow::Result<f64> {
+async fn deliveries(place: &Place<'_>) -> anyhow::Result<f64> {
     let receiver = Receiver::start(500).await?;
     let settings = "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\nschedule_s = []\nper_host_max = 64\nfailures_max = 0\n";
-    let server = Arc::new(Server::start(program, folder, settings)?);
+    let server = Arc::new(Server::start(place, settings)?);
     let told = Tasks { webhook: Some(receiver.url()), batch: Some(BATCH) };
     submit(&server, BATCH_CLIENTS, &told, Duration::from_secs(60), Some(DELIVERED / BATCH as u64)).await?;
     let given_up = "bromo_delivery_attempts_total{outcome=\"given_up\"}";
@@ -207,11 +206,11 @@ async fn deliveries(program: &Path, folder: &Path) -> anyhow::Result<f64> {
 
 /// p99 in milliseconds from the creation of a task to its delivery to a healthy receiver, at a steady pace; `beside`
 /// puts as many tasks for a receiver that hangs and one that fails between them.
-async fn delays(program: &Path, folder: &Path, beside: bool) -> anyhow::Result<f64> {
+async fn delays(place: &Place<'_>, beside: bool) -> anyhow::Result<f64> {
     let healthy = Receiver::start(200).await?;
     let (hanging, failing) = (Receiver::start(HANGS).await?, Receiver::start(500).await?);
     let settings = "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
-    let server = Arc::new(Server::start(program, folder, settings)?);
+    let server = Arc::new(Server::start(place, settings)?);
     let mut customer = Customer::open(&server, &server.keys[0]).await?;
     // The same number of tasks either way, so that only the receivers differ.
     let urls = if beside {

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
+use bromo_testbed::{Database, Postgres, Redis};
 
 use crate::bromo::run;
 use crate::client::Connection;
@@ -14,6 +16,44 @@ use crate::process::{Process, free_port};
 pub(crate) const ACCOUNTS: usize = 10;
 /// Slots of each.
 const SLOTS: u32 = 100;
+
+/// Where servers are started.
+pub(crate) struct Place<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) folder: PathBuf,
+    /// PostgreSQL and Redis, where nodes share them.
+    pub(crate) shared: Option<&'a Shared>,
+}
+
+/// What nodes share.
+pub(crate) struct Shared {
+    /// Ends with this process.
+    postgres: &'static Postgres,
+    redis: Redis,
+    databases: Mutex<Vec<Database<'static>>>,
+}
+
+impl Shared {
+    /// PostgreSQL commits to the disk, as in production; Redis keeps nothing.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let postgres = Box::leak(Box::new(Postgres::start_durable()?));
+        Ok(Self { postgres, redis: Redis::start()?, databases: Mutex::default() })
+    }
+
+    /// The address of a database of one's own, which stays until the end.
+    pub(crate) fn database(&self) -> anyhow::Result<String> {
+        let database = self.postgres.database()?;
+        let url = database.url();
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database);
+        Ok(url)
+    }
+
+    /// The settings of a node with a database of its own.
+    pub(crate) fn settings(&self) -> anyhow::Result<String> {
+        let (store, counts) = (self.database()?, self.redis.url());
+        Ok(format!("[store]\nurl = \"{store}\"\n[admission]\nurl = \"{counts}\"\n"))
+    }
+}
 
 pub(crate) struct Server {
     _process: Process,
@@ -28,7 +68,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(program: &Path, folder: &Path, settings: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(place: &Place<'_>, settings: &str) -> anyhow::Result<Self> {
+        let (program, folder) = (place.program, place.folder.as_path());
+        let shared = place.shared.map(Shared::settings).transpose()?.unwrap_or_default();
         // A data folder of an earlier run would be measured along.
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)?;
@@ -42,7 +84,7 @@ impl Server {
         let text = format!(
             "[listen]\napi = \"{address}\"\nadmin = \"{admin}\"\nthreads = 2\nshutdown_ms = 100\n\
              [limits]\nrequests_per_second = 1000000\nqueued_tasks_max = 1000000000\n\
-             [endpoints]\nchatgpt = {{ provider = \"sandbox\" }}\n{settings}\n{}{}",
+             [endpoints]\nchatgpt = {{ provider = \"sandbox\" }}\n{settings}\n{shared}{}{}",
             plan("many", SLOTS),
             plan("one", 1)
         );

@@ -29,6 +29,11 @@ impl Fault {
         }
     }
 
+    pub(super) fn ending() -> Self {
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE");
+        Self { status, code, message: "this process is about to end".to_owned() }
+    }
+
     pub(super) fn token() -> Self {
         let message =
             "the admin token is missing or wrong; it stands in the file of admin.token_file".to_owned();

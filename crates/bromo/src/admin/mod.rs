@@ -18,6 +18,7 @@ use bromo_engine::Engine;
 use bromo_rules::id::AccountId;
 use bromo_store::{LogFilter, Logs};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 
 use self::fault::Fault;
 use crate::metrics;
@@ -28,11 +29,17 @@ struct Admin {
     engine: Arc<Engine>,
     logs: Arc<dyn Logs>,
     token: Arc<str>,
+    draining: CancellationToken,
 }
 
 /// Every URL of the admin listener, once.
-pub(crate) fn router(engine: Arc<Engine>, logs: Arc<dyn Logs>, token: &str) -> Router {
-    let admin = Admin { engine, logs, token: token.into() };
+pub(crate) fn router(
+    engine: Arc<Engine>,
+    logs: Arc<dyn Logs>,
+    token: &str,
+    draining: CancellationToken,
+) -> Router {
+    let admin = Admin { engine, logs, token: token.into(), draining };
     let (engine, token) = (Arc::clone(&admin.engine), Arc::clone(&admin.token));
     let pages = bromo_dashboard::operator(bromo_dashboard::OperatorParts { engine, token });
     let guarded = Router::new()
@@ -73,9 +80,13 @@ async fn require_token(State(admin): State<Admin>, request: Request, next: Next)
     }
 }
 
-/// Ready when the store and the log can be read.
+/// Ready when store, log and counts can be read, and the process is not about to end.
 async fn ready(State(admin): State<Admin>) -> Result<&'static str, Fault> {
+    if admin.draining.is_cancelled() {
+        return Err(Fault::ending());
+    }
     admin.engine.store().lookup_account(AccountId::from_random(0)).await?;
+    admin.engine.admission().in_reach()?;
     admin.logs.read(&LogFilter::default(), None, 1, logs::SEARCH_MAX).await?;
     Ok("ready\n")
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bromo_rules::key::KeyHash;
 use bromo_store::StoreError;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ask_itself, print, serve};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::Deployment;
 use crate::{Running, secret_file, telemetry};
 
 /// Every endpoint that a model alone can answer, answered by the model in this process.
@@ -34,9 +35,14 @@ const OWNER: &str = "demo@localhost";
 pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     let config = super::load(SETTINGS, file)?;
     telemetry::init(&config.telemetry);
+    let Deployment::Embedded { data } = &config.deployment else {
+        anyhow::bail!(
+            "`bromo dev` keeps everything in a data folder; with servers that nodes share there is `bromo serve`"
+        );
+    };
     let running = crate::start(&config, Arc::new(SystemClock::start()))?;
     let runtime = crate::runtime()?;
-    let key = runtime.block_on(demo_key(&running, &config))?;
+    let key = runtime.block_on(demo_key(&running, data))?;
     let link = runtime.block_on(demo_link(&running))?;
     let (api, admin) = (running.api, running.admin);
     if json {
@@ -47,7 +53,7 @@ pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
             "account": ACCOUNT, "plan": PLAN, "key": key, "dashboard": link, "api": api, "admin": admin,
             "answer": { "status": status, "headers": headers, "body": body },
         }));
-        return serve::until_signal(running);
+        return serve::until_signal(running, Duration::ZERO);
     }
     print::line(format_args!(
         "bromo {version} listens.\n\n\
@@ -65,7 +71,7 @@ pub(super) fn run(file: Option<&Path>, json: bool) -> anyhow::Result<()> {
     ));
     ask_itself::run(api, &key)?;
     print::line("\nServing. Ctrl+C ends it.");
-    serve::until_signal(running)
+    serve::until_signal(running, Duration::ZERO)
 }
 
 /// A link to the demo account's dashboard.
@@ -75,8 +81,8 @@ async fn demo_link(running: &Running) -> anyhow::Result<String> {
 }
 
 /// The demo account's key: the one of the last start, if it still works.
-async fn demo_key(running: &Running, config: &Config) -> anyhow::Result<String> {
-    let file = config.data.join("demo-key");
+async fn demo_key(running: &Running, data: &Path) -> anyhow::Result<String> {
+    let file = data.join("demo-key");
     let engine = &running.engine;
     if let Some(key) = secret_file::read(&file)?
         && let Ok((_, hash)) = KeyHash::of_presented(key.as_bytes())

@@ -6,6 +6,7 @@ mod ask_itself;
 mod check_config;
 mod dev;
 mod key;
+mod migrate;
 mod openapi;
 mod plans;
 mod print;
@@ -66,6 +67,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Apply pending migrations of a store that nodes share
+    Migrate {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON object instead of words
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI description
     Openapi {
         /// As served with api.strict = true
@@ -109,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::SignInLink(command) => sign_in_link::run(command),
         Command::WebhookSecret(command) => webhook_secret::run(command),
         Command::CheckConfig { config, json } => check_config::run(config.as_deref(), json),
+        Command::Migrate { config, json } => migrate::run(&config, json),
         Command::Openapi { strict, json: _ } => openapi::run(strict),
         Command::Plans { config } => plans::run(config.as_deref()),
     };

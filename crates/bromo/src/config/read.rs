@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bromo_dashboard::Upgrades;
@@ -21,19 +21,14 @@ use bromo_rules::webhook::Schedule;
 
 use super::section::Section;
 use super::{
-    ApiConfig, Config, DashboardConfig, EmbeddedConfig, EndpointConfig, Listen, LogsConfig, ProviderConfig,
-    Telemetry,
+    ApiConfig, Config, DashboardConfig, Deployment, EmbeddedConfig, EndpointConfig, Listen, LogsConfig,
+    ProviderConfig, Shared, Telemetry,
 };
 
 /// The configuration in `root`; where it is faulty, the faults are noted and defaults stand.
 pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> Config {
     let listen = listen(root.section("listen"));
-    let data = root.section("store").parsed("url", "./bromo-data".into(), |url| {
-        let folder = url.strip_prefix("sqlite://").filter(|folder| !folder.is_empty());
-        folder.map(PathBuf::from).ok_or("must be sqlite:// and a folder")
-    });
-    root.section("admission")
-        .parsed("url", (), |url| if url == "local" { Ok(()) } else { Err("must be \"local\"") });
+    let deployment = deployment(&mut root);
     let api = api(root.section("api"));
     let token_file =
         root.section("admin").text("token_file").unwrap_or_else(|| "bromo-data/admin-token".to_owned());
@@ -48,9 +43,13 @@ pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> C
         in_u64(limits.number("queued_tasks_max", QUEUED_TASKS_MAX.cast_signed(), 1..=1_000_000_000));
     let batch_tasks_max = in_usize(limits.number("batch_tasks_max", in_i64(BATCH_TASKS_MAX), 1..=10_000));
     drop(limits);
-    let tasks = tasks(root.section("tasks"), queued_max);
+    let look = matches!(deployment, Deployment::Shared(_)).then_some(LOOK);
+    let tasks = tasks(root.section("tasks"), queued_max, look);
     let (webhooks, egress, seal_key_file) = webhooks(root.section("webhooks"));
-    let seal_key_file = seal_key_file.unwrap_or_else(|| data.join("seal-key"));
+    let seal_key_file = seal_key_file.unwrap_or_else(|| match &deployment {
+        Deployment::Embedded { data } => data.join("seal-key"),
+        Deployment::Shared(_) => Path::new(DATA).join("seal-key"),
+    });
     let endpoints = endpoints(root.section("endpoints"), env);
     let mut providers = root.section("providers");
     let embedded = embedded(providers.section("embedded"));
@@ -64,7 +63,7 @@ pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> C
     let telemetry = telemetry(root.section("telemetry"));
     Config {
         listen,
-        data,
+        deployment,
         api,
         token_file: token_file.into(),
         answer_deadline,
@@ -87,6 +86,53 @@ pub(super) fn config(mut root: Section<'_>, env: &BTreeMap<String, String>) -> C
     }
 }
 
+/// Where data and keys lie by default.
+const DATA: &str = "./bromo-data";
+/// What keys in Redis begin with by default.
+const PREFIX: &str = "bromo:";
+/// How often a node looks for what the others did not tell.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The two deployments: what one process counts, others must not share.
+fn deployment(root: &mut Section<'_>) -> Deployment {
+    let mut store = root.section("store");
+    let shared_store = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let url = store.parsed("url", format!("sqlite://{DATA}"), |url| match url.strip_prefix("sqlite://") {
+        None if shared_store(url) => Ok(url.to_owned()),
+        Some(folder) if !folder.is_empty() => Ok(url.to_owned()),
+        _ => Err("must be sqlite:// and a folder, or postgres://user@host/database"),
+    });
+    let connections = in_usize(store.number("connections", 4, 1..=100));
+    let migrate = store.flag("migrate", true);
+    drop(store);
+    let mut admission = root.section("admission");
+    let counts = admission.parsed("url", "local".to_owned(), |url| {
+        let known = url == "local" || url.starts_with("redis://");
+        if known { Ok(url.to_owned()) } else { Err("must be \"local\", or redis://host:6379") }
+    });
+    let prefix = admission.parsed("prefix", PREFIX.to_owned(), |prefix| {
+        let word = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
+        let good = (1..=64).contains(&prefix.len()) && prefix.chars().all(word);
+        if good { Ok(prefix.to_owned()) } else { Err("must be 1 to 64 letters, digits, or any of -_:.") }
+    });
+    let wait_replicas = in_u32(admission.number("wait_replicas", 0, 0..=10));
+    if shared_store(&url) == (counts == "local") {
+        admission
+            .fault("url", "must be redis://… with a store of postgres://…, and \"local\" with sqlite://…");
+    }
+    match url.strip_prefix("sqlite://") {
+        Some(folder) => Deployment::Embedded { data: folder.into() },
+        None => Deployment::Shared(Shared {
+            store: Secret::new(&url),
+            connections,
+            migrate,
+            admission: Secret::new(&counts),
+            prefix,
+            wait_replicas,
+        }),
+    }
+}
+
 fn attempts(section: &mut Section<'_>, defaults: Attempts) -> Attempts {
     Attempts {
         max: in_u8(section.number("attempts_max", defaults.max.into(), 1..=20)),
@@ -102,7 +148,7 @@ fn breaker(section: &mut Section<'_>, open_for: Duration) -> BreakerRules {
     }
 }
 
-fn tasks(mut section: Section<'_>, queued_max: u64) -> TaskSettings {
+fn tasks(mut section: Section<'_>, queued_max: u64, look: Option<Duration>) -> TaskSettings {
     let defaults = Attempts { max: 5, first_wait: Duration::from_secs(2), wait_max: Duration::from_secs(60) };
     TaskSettings {
         queued_max,
@@ -110,7 +156,7 @@ fn tasks(mut section: Section<'_>, queued_max: u64) -> TaskSettings {
         attempts: attempts(&mut section, defaults),
         deadline: section.millis("deadline_ms", Duration::from_secs(600)),
         keep: Duration::from_secs(in_u64(section.number("keep_s", 86_400, 1..=366 * 86_400))),
-        look: None,
+        look,
     }
 }
 
@@ -158,6 +204,7 @@ fn listen(mut section: Section<'_>) -> Listen {
         },
         head_timeout: section.millis("head_timeout_ms", Duration::from_secs(60)),
         body_timeout: section.millis("body_timeout_ms", Duration::from_secs(30)),
+        drain: Duration::from_millis(in_u64(section.number("drain_ms", 0, 0..=3_600_000))),
         shutdown: section.millis("shutdown_ms", Duration::from_secs(30)),
     }
 }

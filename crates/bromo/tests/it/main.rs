@@ -9,6 +9,7 @@ mod hang_ups;
 mod headers;
 mod isolation;
 mod limits;
+mod nodes;
 mod pages;
 mod plans;
 mod providers;

@@ -1,6 +1,7 @@
 //! A real bromo, a customer of it, and an upstream that counts.
 
 pub(crate) mod browser;
+mod cluster;
 mod customer;
 pub(crate) mod house;
 mod receiver;
@@ -10,6 +11,7 @@ mod upstream;
 pub(crate) mod visitor;
 
 pub(crate) use browser::Browser;
+pub(crate) use cluster::Cluster;
 pub(crate) use customer::{Customer, Reply, call, task};
 pub(crate) use house::House;
 pub(crate) use receiver::{Answer, Received, Receiver};

@@ -10,8 +10,9 @@ use bromo_engine::Engine;
 use bromo_rules::account::Account;
 use bromo_rules::key::KeyKind;
 use bromo_rules::time::{ManualClock, Timestamp};
-use futures_util::FutureExt;
+use bromo_testbed::{Database, Postgres, Redis};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use super::{Customer, DEADLINE, Upstream};
 
@@ -30,10 +31,35 @@ const SANDBOX: [&str; 8] = [
     "google-news = { provider = \"sandbox\" }\n",
 ];
 
+/// What nodes share, for one server alone.
+struct Servers {
+    redis: Redis,
+    database: Database<'static>,
+}
+
+impl Servers {
+    fn start() -> Self {
+        Self { redis: Redis::start().unwrap(), database: Postgres::shared().database().unwrap() }
+    }
+
+    /// Time there is the clock in hand.
+    fn settings(&self) -> String {
+        let (store, counts) = (self.database.url(), self.redis.url());
+        format!("[store]\nurl = \"{store}\"\n[admission]\nurl = \"{counts}\"\nprefix = \"test:\"\n")
+    }
+}
+
+/// Whether this run keeps its state in PostgreSQL and Redis. The same tests are run both ways.
+pub(crate) fn in_shared_servers() -> bool {
+    std::env::var_os("BROMO_IT").is_some_and(|deployment| deployment == "shared")
+}
+
 /// A running server. Dropping it fails the test if a slot is held or a charge went wrong.
 pub(crate) struct Bromo {
     pub(crate) clock: Arc<ManualClock>,
     running: Option<Running>,
+    /// Where state is kept if not in the folder.
+    servers: Option<Servers>,
     folder: TempDir,
     endpoints: String,
     settings: String,
@@ -67,7 +93,8 @@ impl Bromo {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let (endpoints, settings) = (endpoints.to_owned(), settings.to_owned());
-        let mut bromo = Self { clock, running: None, folder, endpoints, settings };
+        let servers = in_shared_servers().then(Servers::start);
+        let mut bromo = Self { clock, running: None, servers, folder, endpoints, settings };
         bromo.start();
         bromo
     }
@@ -81,11 +108,15 @@ impl Bromo {
         let data = self.folder.path().join("data");
         let base = format!(
             "[listen]\napi = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nthreads = 2\n\
-             [store]\nurl = \"sqlite://{data}\"\n[admin]\ntoken_file = \"{data}/token\"\n\
+             {}[admin]\ntoken_file = \"{data}/token\"\n\
              [limits]\nrequests_per_second = 1000000\n\
              [answers]\nfirst_wait_ms = 1\nwait_max_ms = 1\n\
-             [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n\
+             [webhooks]\nseal_key_file = \"{data}/seal-key\"\nallow_networks = [\"127.0.0.0/8\"]\n\
              [endpoints]\n{}",
+            self.servers.as_ref().map_or_else(
+                || format!("[store]\nurl = \"sqlite://{}\"\n", data.display()),
+                Servers::settings
+            ),
             self.endpoints,
             data = data.display(),
         );
@@ -173,7 +204,8 @@ impl Bromo {
 
 /// Slots in use, over all accounts, as counted in this process.
 fn in_use(engine: &Engine) -> u32 {
-    let usage = engine.admission().usage().now_or_never().unwrap().unwrap();
+    let usage = engine.admission().usage();
+    let usage = tokio::task::block_in_place(|| Handle::current().block_on(usage)).unwrap();
     usage.iter().map(|usage| usage.slots.current).sum()
 }
 
