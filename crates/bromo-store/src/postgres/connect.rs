@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::error::text;
 use super::link::Link;
 use super::settings::{CONNECT_MAX, IDLE_IN_TRANSACTION_MAX, LOCK_WAIT_MAX, STATEMENT_MAX};
+use super::tls::{self, Tls};
 use crate::error::StoreError;
 
 /// The oldest server that is good for us.
@@ -20,6 +21,8 @@ const VERSION_MIN: i32 = 150_000;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Another reason is logged no sooner than this after the one before.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Polls a connection; ends with it.
 pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>>>;
@@ -36,9 +39,15 @@ pub(super) enum Durability {
 /// Makes connections to one database.
 pub(super) struct Connector {
     config: Config,
+    tls: Option<Tls>,
     durability: Durability,
     /// Why the last try failed, if it did.
-    failing: Mutex<Option<String>>,
+    failing: Mutex<Option<Failing>>,
+}
+
+struct Failing {
+    reason: String,
+    told_at: Instant,
 }
 
 impl Connector {
@@ -47,10 +56,12 @@ impl Connector {
     /// # Errors
     /// [`StoreError::Unavailable`] if that is no address; says nothing of what stands in it, which may be a password.
     pub(super) fn new(url: &str, durability: Durability) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|_| StoreError::Unavailable {
+        let (plain, tls) = tls::split(url).map_err(|reason| StoreError::Unavailable { reason })?;
+        let mut config: Config = plain.parse().map_err(|_| StoreError::Unavailable {
             reason: "the address is not of the form postgres://user@host:port/database".to_owned(),
         })?;
         config
+            .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .application_name("bromo")
             .connect_timeout(CONNECT_MAX)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
@@ -58,7 +69,7 @@ impl Connector {
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(3);
-        Ok(Self { config, durability, failing: Mutex::default() })
+        Ok(Self { config, tls, durability, failing: Mutex::default() })
     }
 
     /// Makes a connection, once. Whoever has the driver must poll it.
@@ -77,11 +88,17 @@ impl Connector {
                     tracing::info!("the database can be reached again");
                 }
             }
-            Err(reason) if failing.as_ref() != Some(reason) => {
-                tracing::warn!(reason, "the database cannot be reached; trying on");
-                *failing = Some(reason.clone());
+            Err(reason) => {
+                // A dozen connections try on, and what a server says changes while it starts.
+                let told = failing
+                    .as_ref()
+                    .filter(|before| before.reason == *reason || before.told_at.elapsed() < TELL_AGAIN_AFTER);
+                let told_at = told.map_or_else(Instant::now, |before| before.told_at);
+                if told.is_none() {
+                    tracing::warn!(reason, "the database cannot be reached; trying on");
+                }
+                *failing = Some(Failing { reason: reason.clone(), told_at });
             }
-            Err(_) => {}
         }
         made.map_err(|reason| StoreError::Unavailable { reason })
     }
@@ -102,13 +119,22 @@ impl Connector {
     /// Why there is no connection.
     pub(super) fn away(&self) -> StoreError {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = failing.clone().unwrap_or_else(|| "not connected".to_owned());
+        let reason = failing.as_ref().map_or("not connected", |failing| &failing.reason).to_owned();
         StoreError::Unavailable { reason }
     }
 
     async fn make(&self) -> Result<(Arc<Link>, Driver), String> {
-        let (client, connection) = self.config.connect(NoTls).await.map_err(|error| text(&error))?;
-        let mut driver: Driver = Box::pin(connection);
+        let (client, mut driver): (Client, Driver) = match &self.tls {
+            Some(tls) => {
+                let made = self.config.connect(tls.clone()).await;
+                made.map(|(client, connection)| (client, Box::pin(connection) as Driver))
+            }
+            None => {
+                let made = self.config.connect(NoTls).await;
+                made.map(|(client, connection)| (client, Box::pin(connection) as Driver))
+            }
+        }
+        .map_err(|error| text(&error))?;
         let set_up = async {
             client.batch_execute(&session(self.durability)).await?;
             client.query_one("SELECT current_setting('server_version_num')::int", &[]).await?.try_get(0)

@@ -53,6 +53,7 @@ mod task_rows;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod together;
 mod tx;
 

@@ -25,6 +25,8 @@ pub(super) const JOBS_WAITING_MAX: usize = 8192;
 #[derive(Clone)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/database`; several hosts may be named, the one that can be written is used.
+    /// With `?sslmode=require` the connection is encrypted, and the server must prove who it is to the system's
+    /// certificates, or to those of `sslrootcert=FILE`.
     pub url: String,
     /// Connections that all reads share. Writes have some more of their own.
     pub connections: usize,

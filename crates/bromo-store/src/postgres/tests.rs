@@ -17,6 +17,7 @@ mod lanes;
 mod migrations;
 mod nodes;
 mod tasks;
+mod tls;
 
 /// Whatever is waited for is there by then, or never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
