@@ -1,4 +1,5 @@
-//! The product through HTTP: real server, real SQLite, real sockets, a clock in hand.
+//! The product through HTTP: real server, real SQLite, real sockets, a clock in hand. With `BROMO_IT=shared` in the
+//! environment the same server keeps its state in a PostgreSQL and a Redis of its own instead.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod admin;

@@ -15,7 +15,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use customer::{Customer, Reply, call, task};
 pub(crate) use house::House;
 pub(crate) use receiver::{Answer, Received, Receiver};
-pub(crate) use server::Bromo;
+pub(crate) use server::{Bromo, in_shared_servers};
 pub(crate) use upstream::Upstream;
 pub(crate) use visitor::Visitor;
 
