@@ -39,6 +39,7 @@ pub(super) struct Installation {
     pub(super) clock: Arc<ManualClock>,
     living: Arc<Mutex<Vec<NodeId>>>,
     pub(super) facts: Arc<Mutex<Facts>>,
+    pub(super) wait_replicas: u32,
 }
 
 pub(super) struct TestNode {
@@ -57,6 +58,7 @@ impl Installation {
             clock: Arc::new(ManualClock::at(NOW)),
             living: Arc::default(),
             facts: Arc::new(Mutex::new(facts)),
+            wait_replicas: 0,
         }
     }
 
@@ -86,6 +88,7 @@ impl Installation {
         settings.prefix.clone_from(&self.prefix);
         settings.time = Time::Given(Arc::clone(&self.clock));
         settings.timeout = Duration::from_secs(2);
+        settings.wait_replicas = self.wait_replicas;
         let boot = Arc::new(AtomicU64::new(0));
         let redis = Redis::open_on(settings, BootClock::Ahead(Arc::clone(&boot))).unwrap();
         TestNode { redis, boot, id }

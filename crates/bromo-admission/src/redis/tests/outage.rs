@@ -278,3 +278,25 @@ fn a_node_that_could_not_renew_for_five_seconds_admits_nothing_and_after_seven_i
         tokio::time::timeout(Duration::from_secs(5), lost).await.expect("it is told");
     });
 }
+
+#[test]
+fn with_replicas_to_wait_for_nothing_counts_that_they_do_not_have() {
+    block_on(async {
+        let primary = Server::start().unwrap();
+        let port = primary.port().to_string();
+        let replica = Server::start_with(&["--replicaof", "127.0.0.1", &port]).unwrap();
+        let mut installation = Installation::on(&primary);
+        installation.wait_replicas = 1;
+        let node = installation.node(1).await;
+        let ask = installation.ask();
+        until("the replica has caught up", async || node.redis.open(ask.facts).await.is_ok()).await;
+        node.enter(&ask).await.release(None).await;
+        replica.kill().unwrap();
+        assert!(node.redis.admit(&ask).await.is_err());
+        assert!(node.redis.announce(ask.facts).await.is_err());
+        replica.start_again().unwrap();
+        // What was taken without the replica was given back.
+        until("it is admitted", async || matches!(node.redis.admit(&ask).await, Ok(Decision::Admitted(..))))
+            .await;
+    });
+}
