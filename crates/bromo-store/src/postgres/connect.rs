@@ -17,6 +17,8 @@ use crate::error::StoreError;
 
 /// The oldest server that is good for us.
 const VERSION_MIN: i32 = 150_000;
+/// The kernel ends a connection whose other end does not confirm for so long what was sent.
+const UNHEARD_MAX: Duration = Duration::from_secs(6);
 /// The pause after the first failure; each is twice the one before …
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
@@ -65,6 +67,7 @@ impl Connector {
             .application_name("bromo")
             .connect_timeout(CONNECT_MAX)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .tcp_user_timeout(UNHEARD_MAX)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))

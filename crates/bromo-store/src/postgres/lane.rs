@@ -7,7 +7,7 @@
 //! To build a lane: write a [`Job`], add a field `Lane<ThatJob>` to the store's parts, start it in `open`, and call
 //! [`Lane::ask`]:
 //!
-//! ```ignore
+//! ```text
 //! async fn run(tx: &Tx<'_>, jobs: &[Self]) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
 //!     let ids = …; // All of the group, in the order in which locks are taken: queue rows by seq, then accounts by id.
 //!     let [locked, found] = tx.read([call(LOCK, &[&ids]), call(READ, &[&ids])]).await?;

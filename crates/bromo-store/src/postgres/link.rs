@@ -1,6 +1,7 @@
 //! One connection and the statements that were prepared on it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
@@ -39,21 +40,23 @@ pub(super) struct Link {
     pub(super) client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
     cut: Notify,
+    is_cut: AtomicBool,
 }
 
 impl Link {
     /// Around a connection that somebody polls.
     pub(super) fn new(client: Client) -> Self {
-        Self { client, statements: Mutex::default(), cut: Notify::new() }
+        Self { client, statements: Mutex::default(), cut: Notify::new(), is_cut: AtomicBool::new(false) }
     }
 
     /// Whether it is of no use any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.is_cut.load(Ordering::Relaxed) || self.client.is_closed()
     }
 
-    /// Ends it: nobody knows what it is doing.
+    /// Ends it: nobody knows what it is doing. Nobody uses it from now on, although the socket may close later.
     pub(super) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
         self.cut.notify_one();
     }
 

@@ -72,7 +72,7 @@ pub(super) const LOGS: Schema = Schema {
 /// Applies what is missing, all in one transaction; the names of what was applied. With `apply` false only looks.
 ///
 /// # Errors
-/// [`Refused`] if the database needs a newer program, or something is missing that is not to be applied; otherwise the
+/// [`Stop::Refused`] if the database needs a newer program, or something is missing that is not to be applied; otherwise the
 /// database could not be asked.
 pub(super) async fn migrate(link: &Link, schema: &Schema, apply: bool) -> Result<Vec<&'static str>, Stop> {
     link.client.batch_execute("BEGIN").await?;

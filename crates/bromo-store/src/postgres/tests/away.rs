@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bromo_rules::account::Change;
 use bromo_rules::credit::Credits;
-use bromo_testbed::Postgres;
+use bromo_testbed::{Cut, Postgres, Proxy};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
@@ -75,4 +75,23 @@ async fn after_a_restart_under_load_all_goes_on_and_what_was_asked_again_is_paid
     let paid = paid.load(SeqCst);
     assert_eq!(before.balance.total().get() - after.balance.total().get(), i64::from(paid));
     assert_eq!(after.ledger_seq - before.ledger_seq, u64::from(paid));
+}
+
+#[tokio::test]
+async fn a_network_that_swallows_everything_is_given_up_and_left_behind() {
+    let database = Postgres::shared().database().unwrap();
+    let server = Postgres::shared().port();
+    let proxy = Proxy::start(([127, 0, 0, 1], server).into()).unwrap();
+    let url = database.url().replace(&server.to_string(), &proxy.address().port().to_string());
+    let store = open_postgres(settings(url, 1)).unwrap();
+    store.wait_ready().await.unwrap();
+    let id = account(&store).await;
+    proxy.cut(Cut::Silent);
+    let (charged, read) = tokio::join!(store.charge(charge(id, 1, 1)), store.lookup_account(id));
+    assert!(matches!(charged, Err(StoreError::Unavailable { .. })), "{charged:?}");
+    assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
+    proxy.heal();
+    until(async || store.is_ready()).await;
+    store.charge(charge(id, 1, 1)).await.unwrap();
+    assert_eq!(store.lookup_account(id).await.unwrap().unwrap().balance.total().get(), 499);
 }
