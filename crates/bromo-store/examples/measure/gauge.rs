@@ -1,6 +1,7 @@
 //! Counting rounds, times and processor time.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The random part of an id.
@@ -31,11 +32,38 @@ pub(crate) fn cpu_us(thread: Option<&str>) -> u64 {
         .sum()
 }
 
+/// The first process of a PostgreSQL server on this machine.
+static SERVER: OnceLock<u32> = OnceLock::new();
+
+/// The server's process is the parent of this one, which serves a connection.
+pub(crate) fn server_of(connection: i32) {
+    let stat = std::fs::read_to_string(format!("/proc/{connection}/stat")).unwrap_or_default();
+    let parent = stat.rsplit(')').next().unwrap_or_default().split_whitespace().nth(1);
+    if let Some(parent) = parent.and_then(|parent| parent.parse().ok()) {
+        SERVER.get_or_init(|| parent);
+    }
+}
+
+/// User and system time of all processes of the server in microseconds.
+fn server_us() -> u64 {
+    let Some(server) = SERVER.get() else { return 0 };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let each = processes.filter_map(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let field = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        (field(1)? == u64::from(*server)).then(|| (field(11).unwrap_or(0) + field(12).unwrap_or(0)) * 10_000)
+    });
+    each.sum()
+}
+
 /// One measurement.
 pub(crate) struct Gauge {
+    server_us: u64,
     begin: Instant,
     writer_us: u64,
     checkpoint_us: u64,
+    process_us: u64,
 }
 
 /// What it showed.
@@ -43,13 +71,21 @@ pub(crate) struct Reading {
     rate: f64,
     writer_us: f64,
     checkpoint_us: f64,
+    process_us: f64,
+    server_us: f64,
 }
 
 impl Gauge {
     /// Begins now.
     pub(crate) fn begin() -> Self {
         let (writer_us, checkpoint_us) = (cpu_us(Some("store-write")), cpu_us(Some("store-checkpoin")));
-        Self { begin: Instant::now(), writer_us, checkpoint_us }
+        Self {
+            begin: Instant::now(),
+            writer_us,
+            checkpoint_us,
+            process_us: cpu_us(None),
+            server_us: server_us(),
+        }
     }
 
     /// Since the beginning.
@@ -64,17 +100,23 @@ impl Gauge {
             rate: count as f64 / self.begin.elapsed().as_secs_f64(),
             writer_us: each(cpu_us(Some("store-write")), self.writer_us),
             checkpoint_us: each(cpu_us(Some("store-checkpoin")), self.checkpoint_us),
+            process_us: each(cpu_us(None), self.process_us),
+            server_us: each(server_us(), self.server_us),
         }
     }
 }
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rate, writer_us, checkpoint_us } = self;
-        write!(
-            f,
-            "{rate:.0}/s, {writer_us:.1} us of the writer and {checkpoint_us:.1} of the checkpointer each"
-        )
+        let Self { rate, writer_us, checkpoint_us, process_us, server_us } = self;
+        write!(f, "{rate:.0}/s, {process_us:.1} us of this process each")?;
+        if *writer_us > 0.0 {
+            write!(f, " ({writer_us:.1} of the writer, {checkpoint_us:.1} of the checkpointer)")?;
+        }
+        if *server_us > 0.0 {
+            write!(f, ", {server_us:.1} us of the server")?;
+        }
+        Ok(())
     }
 }
 

@@ -6,15 +6,15 @@ use std::time::Instant;
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, RequestId};
 use bromo_store::contract::{NOW, newcomer};
-use bromo_store::{Charge, Keys, Ledger, SqliteStore, StoreError};
+use bromo_store::{Charge, Store, StoreError};
 
 use crate::gauge::random_tail;
 use crate::{ACCOUNTS, SPELL};
 
 /// All of it.
-pub(crate) async fn measure(store: &Arc<SqliteStore>) -> Result<(), StoreError> {
+pub(crate) async fn measure(store: &Arc<dyn Store>) -> Result<(), StoreError> {
     for callers in [1, 64] {
-        look_ups(store, callers).await?;
+        look_ups(&**store, callers).await?;
     }
     for callers in [1, 64, 256] {
         charges(store, callers, ACCOUNTS).await?;
@@ -22,7 +22,7 @@ pub(crate) async fn measure(store: &Arc<SqliteStore>) -> Result<(), StoreError> 
     charges(store, 64, 1).await
 }
 
-async fn charges(store: &Arc<SqliteStore>, callers: u64, accounts: u64) -> Result<(), StoreError> {
+async fn charges(store: &Arc<dyn Store>, callers: u64, accounts: u64) -> Result<(), StoreError> {
     let begin = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
@@ -54,7 +54,7 @@ async fn charges(store: &Arc<SqliteStore>, callers: u64, accounts: u64) -> Resul
 }
 
 /// Keys by hash, each with its account.
-async fn look_ups(store: &SqliteStore, callers: u64) -> Result<(), StoreError> {
+async fn look_ups(store: &dyn Store, callers: u64) -> Result<(), StoreError> {
     let begin = Instant::now();
     let callers_do = (0..callers).map(async |caller| {
         let (_, _, key) = newcomer(caller % ACCOUNTS + 1);

@@ -13,8 +13,7 @@ use bromo_rules::task::{NewTask, Priority};
 use bromo_rules::time::Timestamp;
 use bromo_store::contract::NOW;
 use bromo_store::{
-    Claimed, Deliveries, DeliveryAttempt, End, Ender, Endpoints, Lane, Next, SqliteStore, StoreError,
-    Submitted, TaskName, Tasks,
+    Claimed, DeliveryAttempt, End, Ender, Endpoints, Lane, Next, Store, StoreError, Submitted, TaskName,
 };
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
@@ -28,7 +27,7 @@ use crate::{ACCOUNTS, SPELL};
 const WORKERS: usize = 256;
 
 /// One part.
-pub(crate) async fn measure(store: &SqliteStore, part: &str) -> Result<(), StoreError> {
+pub(crate) async fn measure(store: &dyn Store, part: &str) -> Result<(), StoreError> {
     match part {
         "submit" => {
             for callers in [1, 64, 256] {
@@ -59,6 +58,7 @@ pub(crate) async fn measure(store: &SqliteStore, part: &str) -> Result<(), Store
         }
         "claim" => claims(store).await?,
         "expire" => expire(store).await?,
+        "long" => long(store).await?,
         "steady" => submit(store, 64, 1, Duration::from_secs(60), &Cell::new(true)).await?,
         "paced" => paced(store).await?,
         other => println!("  no part {other}"),
@@ -85,7 +85,7 @@ fn task(random: &mut fastrand::Rng, begin: Instant, account: AccountId) -> NewTa
 }
 
 async fn submit(
-    store: &SqliteStore,
+    store: &dyn Store,
     callers: u64,
     batch: usize,
     spell: Duration,
@@ -115,7 +115,7 @@ fn accepted(submitted: Submitted) {
     assert!(outcomes.iter().all(Result::is_ok));
 }
 
-async fn preload(store: &SqliteStore, count: usize) -> Result<(), StoreError> {
+async fn preload(store: &dyn Store, count: usize) -> Result<(), StoreError> {
     let (mut random, begin) = (fastrand::Rng::new(), Instant::now());
     for number in 0..count / 500 {
         // Tasks of all accounts lie mixed, as they would.
@@ -134,7 +134,7 @@ async fn preload(store: &SqliteStore, count: usize) -> Result<(), StoreError> {
 }
 
 /// Claims whatever there is room for, and ends it at once.
-async fn drain(store: &SqliteStore, on: &Cell<bool>, to_the_end: bool) -> Result<(), StoreError> {
+async fn drain(store: &dyn Store, on: &Cell<bool>, to_the_end: bool) -> Result<(), StoreError> {
     let gauge = Gauge::begin();
     let (free, freed) = (Rc::new(Cell::new(WORKERS)), Notify::new());
     let (mut claim_took, mut end_took) = (Vec::new(), Vec::new());
@@ -188,22 +188,20 @@ async fn drain(store: &SqliteStore, on: &Cell<bool>, to_the_end: bool) -> Result
 
 /// The next tasks, one account after the other.
 async fn pick(
-    store: &SqliteStore,
+    store: &dyn Store,
     accounts: &mut VecDeque<AccountId>,
     count: usize,
 ) -> Result<Vec<i64>, StoreError> {
     let each = count / accounts.len() + 1;
-    let mut picks = Vec::new();
-    for _ in 0..accounts.len() {
-        let Some(account) = accounts.front().copied() else { break };
-        accounts.rotate_left(1);
-        let heads = store.heads(account, Endpoints::ALL, each.min(count - picks.len())).await?;
-        picks.extend(heads.iter().map(|head| head.seq));
-    }
+    let heads = accounts.iter().map(|account| store.heads(*account, Endpoints::ALL, each));
+    let heads = try_join_all(heads).await?;
+    accounts.rotate_left(count.min(accounts.len()));
+    let mut picks: Vec<_> = heads.iter().flatten().map(|head| head.seq).collect();
+    picks.truncate(count);
     Ok(picks)
 }
 
-async fn end(store: &SqliteStore, claimed: Claimed, at: Timestamp) -> Result<Duration, StoreError> {
+async fn end(store: &dyn Store, claimed: Claimed, at: Timestamp) -> Result<Duration, StoreError> {
     let sent = Instant::now();
     let end = End {
         ender: Ender::Claim(claimed.claim),
@@ -219,7 +217,7 @@ async fn end(store: &SqliteStore, claimed: Claimed, at: Timestamp) -> Result<Dur
 }
 
 /// Takes what is due and records that it was delivered.
-async fn attempts(store: &SqliteStore, at_once: usize) -> Result<(), StoreError> {
+async fn attempts(store: &dyn Store, at_once: usize) -> Result<(), StoreError> {
     let gauge = Gauge::begin();
     let (mut took, mut take_took) = (Vec::new(), Vec::new());
     let mut sending = FuturesUnordered::new();
@@ -260,7 +258,7 @@ async fn attempts(store: &SqliteStore, at_once: usize) -> Result<(), StoreError>
 }
 
 /// The next claim of ten with a thousand tasks queued, and with a million.
-async fn claims(store: &SqliteStore) -> Result<(), StoreError> {
+async fn claims(store: &dyn Store) -> Result<(), StoreError> {
     let mut queued = 0;
     for count in [1_000, 100_000, 1_000_000] {
         preload(store, count - queued).await?;
@@ -288,8 +286,46 @@ async fn claims(store: &SqliteStore) -> Result<(), StoreError> {
     submit(store, 64, 1, SPELL, &Cell::new(true)).await
 }
 
+/// A queue of one account and one endpoint, drained to the end: whether its dead entries make it slower.
+async fn long(store: &dyn Store) -> Result<(), StoreError> {
+    let (mut random, begin) = (fastrand::Rng::new(), Instant::now());
+    let account = AccountId::from_random(1);
+    for _ in 0..400 {
+        let new = || NewTask {
+            priority: Priority::DEFAULT,
+            endpoint: Endpoint::Chatgpt,
+            ..task(&mut random, begin, account)
+        };
+        let tasks = std::iter::repeat_with(new).take(500).collect();
+        accepted(store.submit(account, tasks, u64::MAX).await?);
+    }
+    let mut left = 200_000;
+    while left > 0 {
+        let (gauge, mut looked, mut took, mut ended) = (Gauge::begin(), Vec::new(), Vec::new(), 0);
+        while ended < 20_000 {
+            let sent = Instant::now();
+            let heads = store.heads(account, Endpoints::ALL, 64).await?;
+            looked.push(sent.elapsed());
+            let sent = Instant::now();
+            let claimed = store.claim(heads.iter().map(|head| head.seq).collect(), NOW).await?;
+            took.push(sent.elapsed());
+            ended += claimed.len();
+            try_join_all(claimed.into_iter().map(|one| end(store, one, NOW))).await?;
+            if heads.is_empty() {
+                break;
+            }
+        }
+        left -= 20_000;
+        let (reading, looked, took) = (gauge.end(ended), Times::of(looked), Times::of(took));
+        println!("  {left} left: {reading}");
+        println!("    heads {looked}");
+        println!("    claim {took}");
+    }
+    Ok(())
+}
+
 /// What is kept no longer, a hundred at once, while others submit.
-async fn expire(store: &SqliteStore) -> Result<(), StoreError> {
+async fn expire(store: &dyn Store) -> Result<(), StoreError> {
     preload(store, 60_000).await?;
     drain(store, &Cell::new(true), true).await?;
     attempts(store, 256).await?;
@@ -317,7 +353,7 @@ async fn expire(store: &SqliteStore) -> Result<(), StoreError> {
 }
 
 /// Below what it could do: 64 callers that ask for 8,000 a second together, and look-ups beside.
-async fn paced(store: &SqliteStore) -> Result<(), StoreError> {
+async fn paced(store: &dyn Store) -> Result<(), StoreError> {
     let (gauge, begin, spell) = (Gauge::begin(), Instant::now(), SPELL * 4);
     let each = (0..64_u64).map(async |caller| {
         let mut random = fastrand::Rng::new();

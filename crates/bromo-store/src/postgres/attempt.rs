@@ -120,6 +120,7 @@ impl Job for Send {
         });
         if let Some(local) = local {
             local.moved(Moves { pending: -group.columns.closed(), ..Moves::default() });
+            local.sent(seqs.len() as u64);
         }
         Ok(answers)
     }

@@ -11,12 +11,19 @@ use super::link::Link;
 use super::local::{Local, Moves};
 use super::rows::get;
 use super::tx::Tx;
-use super::{attempt, floors, partitions};
+use super::{attempt, floors, partitions, reap};
 use crate::error::StoreError;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Partitions are made a day ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(600);
+/// The whole queue is read for that.
+const UNKNOWN_EVERY: Duration = Duration::from_secs(60);
+/// Deliveries come and go faster than the server's own cleaning, which comes once a minute, and looks for what is due
+/// would walk over what is left of them.
+const CLEAN: &str = "VACUUM (SKIP_LOCKED, TRUNCATE OFF) due";
+/// Deliveries sent by this node since.
+const CLEANED_AFTER: u64 = 20_000;
 /// Counts that were disturbed in a row; the next is taken as it is.
 const DISTURBED_MAX: u32 = 5;
 
@@ -29,7 +36,7 @@ const COUNT: &str = "SELECT
 pub(super) async fn keep(kept: Kept, local: Arc<Local>, node: NodeId) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut disturbed, mut parted) = (0, None::<Instant>);
+    let (mut disturbed, mut parted, mut looked) = (0, None::<Instant>, None::<Instant>);
     loop {
         ticks.tick().await;
         let Ok(link) = kept.get() else { continue };
@@ -50,6 +57,18 @@ pub(super) async fn keep(kept: Kept, local: Arc<Local>, node: NodeId) {
         {
             tracing::debug!(%error, "cannot put deliveries back");
             local.keep_for_later(&unreturned);
+        }
+        if local.have_sent(CLEANED_AFTER)
+            && let Err(error) = link.client.batch_execute(CLEAN).await
+        {
+            tracing::debug!(%error, "cannot clean deliveries");
+        }
+        if looked.is_none_or(|looked| looked.elapsed() >= UNKNOWN_EVERY) {
+            looked = Some(Instant::now());
+            match in_tx(&link, reap::give_back_unknown).await {
+                Ok(tasks) => local.recover(tasks),
+                Err(error) => tracing::debug!(%error, "cannot look for tasks of unknown nodes"),
+            }
         }
         if parted.is_none_or(|parted| parted.elapsed() >= PARTITIONS_EVERY) {
             parted = Some(Instant::now());

@@ -20,6 +20,8 @@ pub(super) struct Local {
     /// Tasks claimed, by account and priority, since its floor was last raised.
     claimed: Mutex<HashMap<(i64, Priority), u32>>,
     recovered: AtomicU64,
+    /// Deliveries whose rows have moved since their table was last cleaned.
+    sent: AtomicU64,
     /// Deliveries that are to be put back, and for which the lane had no room.
     unreturned: Mutex<Vec<TaskSeq>>,
     /// Something was handed to the lane without waiting for it.
@@ -94,6 +96,16 @@ impl Local {
         drop(claimed);
         drained.sort_unstable();
         drained
+    }
+
+    /// Rows of so many deliveries have moved.
+    pub(super) fn sent(&self, deliveries: u64) {
+        self.sent.fetch_add(deliveries, Ordering::Relaxed);
+    }
+
+    /// Whether that were so many or more; then it counts anew.
+    pub(super) fn have_sent(&self, least: u64) -> bool {
+        self.sent.load(Ordering::Relaxed) >= least && self.sent.swap(0, Ordering::Relaxed) >= least
     }
 
     /// Deliveries are being put back, and nobody waits for it.

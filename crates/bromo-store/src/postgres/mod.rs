@@ -81,8 +81,6 @@ use crate::ledger::Charge;
 
 /// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
 const OTHERS: usize = 2;
-/// Connections that accept tasks: one writes while the other's commit is on its way.
-const SUBMITS: usize = 2;
 
 /// Accounts, members, keys, ledger, pages, tasks and deliveries in one PostgreSQL database, which other nodes share.
 ///
@@ -123,7 +121,7 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let mut plan = Plan::new(connector, settings.node);
     let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
     let charges = plan.lane(1);
-    let submits = plan.lane(SUBMITS);
+    let submits = plan.lane(1);
     let takes = plan.lane(1);
     let ends = plan.lane(1);
     let sends = plan.lane(1);

@@ -3,6 +3,10 @@
 //! Tasks, their results, deliveries and attempts lie by the task's id, which begins with the time. Ids of no day that
 //! has partitions go to the rest; a day whose ids are there already gets none.
 
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use super::error::text;
 use super::link::Link;
 use super::rows::get;
 use crate::error::StoreError;
@@ -35,10 +39,15 @@ pub(super) async fn keep(link: &Link) -> Result<(), StoreError> {
 async fn keep_locked(link: &Link, today: i64) -> Result<(), StoreError> {
     let days = days(link).await?;
     for day in today..=today + DAYS_AHEAD {
-        if !days.contains(&day)
-            && let Err(error) = run(link, &make(day)).await
-        {
-            tracing::warn!(day, %error, "cannot make partitions");
+        if days.contains(&day) {
+            continue;
+        }
+        match run(link, &make(day)).await {
+            Ok(()) => {}
+            Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
+                tracing::debug!(day, "tasks of this day lie with the rest already");
+            }
+            Err(error) => tracing::warn!(day, error = text(&error), "cannot make partitions"),
         }
     }
     for day in days.into_iter().filter(|day| *day < today - DAYS_KEPT) {
@@ -47,7 +56,7 @@ async fn keep_locked(link: &Link, today: i64) -> Result<(), StoreError> {
         if !get::<bool>(&left, 0)?
             && let Err(error) = run(link, &drop_if_empty(day)).await
         {
-            tracing::debug!(day, %error, "cannot drop partitions");
+            tracing::debug!(day, error = text(&error), "cannot drop partitions");
         }
     }
     Ok(())
@@ -93,11 +102,11 @@ fn drop_if_empty(day: i64) -> String {
 }
 
 /// In a transaction that does not wait long for anybody: others wait behind it.
-async fn run(link: &Link, sql: &str) -> Result<(), StoreError> {
+async fn run(link: &Link, sql: &str) -> Result<(), Error> {
     let sql = format!("BEGIN; SET LOCAL lock_timeout = 500; {sql} COMMIT");
     if let Err(error) = link.client.batch_execute(&sql).await {
         link.client.batch_execute("ROLLBACK").await?;
-        return Err(error.into());
+        return Err(error);
     }
     Ok(())
 }

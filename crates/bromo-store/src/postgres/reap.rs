@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
 use super::link::call;
+use super::rows::get;
 use super::tx::Tx;
 use crate::error::StoreError;
 
@@ -31,12 +32,26 @@ const TASKS: &str = "WITH found AS MATERIALIZED (
 const DELIVERIES: &str = "UPDATE due d SET node = NULL FROM (
         SELECT seq FROM due WHERE node = $1 ORDER BY seq FOR UPDATE) f WHERE d.seq = f.seq";
 
+/// Nodes whose row somebody deleted by hand.
+const UNKNOWN: &str = "SELECT DISTINCT node FROM (
+        SELECT node FROM queue WHERE node IS NOT NULL UNION ALL SELECT node FROM due WHERE node IS NOT NULL) q
+    WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.id = q.node)";
+
+/// Gives back what belongs to nodes that have no row: nobody else would. How many tasks.
+pub(super) async fn give_back_unknown(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    let mut tasks = 0;
+    for row in tx.query(UNKNOWN, &[]).await? {
+        tasks += give_back(tx, NodeId::from_i64(get(&row, 0)?)).await?;
+    }
+    Ok(tasks)
+}
+
 /// Gives all of it back; how many tasks.
 pub(super) fn give_back<'a>(tx: &'a Tx<'_>, node: NodeId) -> LocalBoxFuture<'a, Result<u64, StoreError>> {
     async move {
         let node = node.to_i64();
         let [tasks, _] = tx.read([call(TASKS, &[&node]), call(DELIVERIES, &[&node])]).await?;
-        let back: i64 = tasks.rows.first().map_or(Ok(0), |row| super::rows::get(row, 0))?;
+        let back: i64 = tasks.rows.first().map_or(Ok(0), |row| get(row, 0))?;
         Ok(u64::try_from(back).unwrap_or(0))
     }
     .boxed_local()

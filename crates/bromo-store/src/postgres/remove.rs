@@ -38,8 +38,8 @@ const CLEAR: &str = concat!(
     delete_gone!()
 );
 
-/// A pending delivery ends now at the earliest. What is large stays where it is until its day is dropped: nobody finds
-/// it without the task.
+/// A pending delivery ends now at the earliest. What is large stays where it is until its day is dropped, since nobody
+/// finds it without the task; what lies with the rest, which is never dropped, goes at once.
 const EXPIRE: &str = "WITH found AS MATERIALIZED (
         SELECT e.expires_at, e.id, e.seq, e.account FROM expiries e WHERE e.expires_at <= $1
         ORDER BY e.expires_at, e.id LIMIT $3 FOR UPDATE SKIP LOCKED),
@@ -53,6 +53,9 @@ const EXPIRE: &str = "WITH found AS MATERIALIZED (
     tasks AS (DELETE FROM tasks t USING kept k WHERE t.account = k.account AND t.id = k.id AND k.until <= $1
         RETURNING t.id, t.key_hash),
     keys AS (DELETE FROM task_keys k USING tasks t WHERE k.hash = t.key_hash AND k.id = t.id),
+    rest AS (DELETE FROM results_rest r USING kept k WHERE r.seq = k.seq AND r.id = k.id AND k.until <= $1),
+    attempts AS (DELETE FROM delivery_attempts_rest a USING kept k
+        WHERE a.seq = k.seq AND a.id = k.id AND k.until <= $1),
     deliveries AS (DELETE FROM deliveries o USING kept k WHERE o.seq = k.seq AND o.id = k.id AND k.until <= $1)
     SELECT count(*) FROM found";
 

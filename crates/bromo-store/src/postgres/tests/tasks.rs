@@ -152,6 +152,25 @@ async fn what_a_dead_node_had_goes_back_and_it_ends_and_charges_nothing_any_more
 }
 
 #[tokio::test]
+async fn tasks_of_a_node_whose_row_was_deleted_by_hand_go_back_too() {
+    let database = Postgres::shared().database().unwrap();
+    let one = super::open(&database).await;
+    let id = account(&one, 1).await.unwrap();
+    queue(&one, &[task(id, 1)]).await.unwrap();
+    let lost = claim_one(&one, id).await.unwrap().claim;
+    database.execute("DELETE FROM nodes").unwrap();
+    let ended = one.end_task(end(Ender::Claim(lost))).await;
+    assert!(matches!(ended, Err(StoreError::Unavailable { .. })), "{ended:?}");
+    // A node looks for such when it starts.
+    let other = open_postgres(settings(database.url(), 2)).unwrap();
+    other.wait_ready().await.unwrap();
+    until_recovered(&other, 1).await;
+    let again = claim_one(&other, id).await.unwrap();
+    assert_eq!((again.attempt, again.cuts), (1, 1));
+    counters_are_exact(&other).await;
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_gives_back_what_it_has() {
     let database = Postgres::shared().database().unwrap();
     let (one, other) = two(&database).await;
