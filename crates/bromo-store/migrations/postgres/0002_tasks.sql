@@ -62,7 +62,8 @@ CREATE TABLE queue (
     autovacuum_vacuum_insert_threshold = -1,
     autovacuum_vacuum_cost_delay = 0
 );
-CREATE INDEX queue_in_order ON queue (account, priority, line, seq);
+-- Not `seq` itself, or a look for the first task of a line could be planned as a walk over all of `queue_pkey`.
+CREATE INDEX queue_in_order ON queue (account, priority, line, (seq + 0));
 CREATE INDEX queue_waits ON queue (not_before) WHERE not_before IS NOT NULL;
 
 -- How many tasks came to the queue, those that came back included; none that may run now stands before `floor`.
@@ -150,7 +151,8 @@ CREATE TABLE due (
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX due_in_order ON due (lane, account, host, due_at, seq) WHERE node IS NULL;
-CREATE INDEX due_by_time ON due (due_at) WHERE node IS NULL;
+-- Not `due_at` itself: a look for what is due to one receiver must not be planned as a walk over that of all.
+CREATE INDEX due_by_time ON due ((due_at + 0)) WHERE node IS NULL;
 CREATE INDEX due_retrying ON due (account, booked_at, seq) WHERE node IS NULL AND lane = 1;
 
 -- Deliveries that are over.

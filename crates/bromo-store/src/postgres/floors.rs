@@ -22,8 +22,8 @@ const RAISE: &str = "UPDATE queue_in i SET floor = f.first FROM (
         SELECT i.account, i.priority, coalesce((
             SELECT min(s.seq) FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
                 SELECT seq FROM queue q WHERE q.account = i.account AND q.priority = i.priority
-                    AND q.line = l.line::smallint AND q.seq >= i.floor
-                    AND q.node IS NULL AND q.not_before IS NULL ORDER BY q.seq LIMIT 1) s),
+                    AND q.line = l.line::smallint AND q.seq + 0 >= i.floor
+                    AND q.node IS NULL AND q.not_before IS NULL ORDER BY q.seq + 0 LIMIT 1) s),
             9223372036854775807) AS first
         FROM unnest($1::bigint[], $2::smallint[]) AS w (account, priority)
             JOIN queue_in i ON i.account = w.account AND i.priority = w.priority) f

@@ -24,9 +24,9 @@ const HEADS: &str = "SELECT h.seq, h.endpoint, h.line, h.hold FROM (
     CROSS JOIN LATERAL (
         SELECT f.* FROM unnest($2::smallint[]) AS l (line) CROSS JOIN LATERAL (
             SELECT seq, endpoint, line, hold FROM queue
-            WHERE account = $1 AND priority = p.priority AND line = l.line AND seq >= p.floor
+            WHERE account = $1 AND priority = p.priority AND line = l.line AND seq + 0 >= p.floor
                 AND node IS NULL AND not_before IS NULL
-            ORDER BY seq LIMIT $3) f
+            ORDER BY seq + 0 LIMIT $3) f
         ORDER BY f.seq LIMIT $3) h
     LIMIT $3";
 
@@ -41,7 +41,7 @@ const WAITING: &str = "SELECT DISTINCT i.account
     WHERE i.tasks > coalesce(o.claimed + o.removed, 0) AND EXISTS (
         SELECT FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
             SELECT FROM queue WHERE account = i.account AND priority = i.priority AND line = l.line::smallint
-                AND seq >= i.floor AND node IS NULL AND not_before IS NULL LIMIT 1) f)";
+                AND seq + 0 >= i.floor AND node IS NULL AND not_before IS NULL LIMIT 1) f)";
 
 /// Those whose wait is over may stand before the floor.
 const END_WAITS: &str = "WITH over AS MATERIALIZED (
@@ -121,7 +121,7 @@ pub(super) async fn end_waits(
 const AHEAD: &str = "SELECT i.priority, i.tasks - coalesce(o.claimed + o.removed, 0),
         (SELECT min(f.seq) FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
             SELECT seq FROM queue WHERE account = $1 AND priority = i.priority AND line = l.line::smallint
-                AND seq >= i.floor AND node IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1) f
+                AND seq + 0 >= i.floor AND node IS NULL AND not_before IS NULL ORDER BY seq + 0 LIMIT 1) f
             WHERE i.priority = $2),
         (SELECT count(*) FROM (SELECT FROM queue WHERE not_before IS NOT NULL AND account = $1
             AND priority = $2 AND seq < $3 LIMIT 1000) w)

@@ -33,7 +33,7 @@ const DELETE: &str = concat!(
 /// Those that somebody is about to claim are theirs.
 const CLEAR: &str = concat!(
     "WITH found AS MATERIALIZED (
-        SELECT seq FROM queue WHERE account = $1 AND node IS NULL AND seq <= $2 LIMIT $3 FOR UPDATE SKIP LOCKED),
+        SELECT seq FROM queue WHERE account = $1 AND node IS NULL AND seq + 0 <= $2 LIMIT $3 FOR UPDATE SKIP LOCKED),
     gone AS (DELETE FROM queue q USING found f WHERE q.seq = f.seq RETURNING q.id, q.account, q.priority)",
     delete_gone!()
 );
