@@ -131,7 +131,10 @@ fn spent(server: &bromo_testbed::Redis) -> (f64, f64) {
             .unwrap_or(0.0)
     };
     let seconds = number(&cpu, "used_cpu_sys:", '\n') + number(&cpu, "used_cpu_user:", '\n');
-    (seconds * 1e6, number(&stats, "cmdstat_evalsha:calls=", ','))
+    (
+        seconds * 1e6,
+        number(&stats, "cmdstat_evalsha:calls=", ',') + number(&stats, "cmdstat_fcall:calls=", ','),
+    )
 }
 
 fn main() {

@@ -73,8 +73,8 @@ impl Link {
         let cmd = wire::encode(command, &self.scripts, prefix);
         let answer = self.send(&cmd, &command.script, replicas).await;
         match answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                // Somebody emptied the script cache.
+            Err(error) if error.to_string().contains("Function not found") => {
+                // Somebody took the functions away.
                 Scripts::load(&mut self.connection.clone()).await.map_err(RunError::from)?;
                 self.send(&cmd, &command.script, replicas).await.map_err(RunError::from)
             }

@@ -19,7 +19,7 @@ pub(crate) fn tag(prefix: &str, account: AccountId) -> String {
 pub(crate) fn encode(command: &Command, scripts: &Scripts, prefix: &str) -> Cmd {
     let tag = tag(prefix, command.account);
     let mut cmd = Cmd::with_capacity(24, 512);
-    cmd.arg("EVALSHA").arg(scripts.sha(&command.script));
+    cmd.arg("FCALL").arg(scripts.name(&command.script));
     let key = |suffix: &str| format!("{tag}{suffix}");
     let fourth = match &command.script {
         Script::Admit { key: of, route, .. } => Some(format!("{tag}:w:{:x}.{}", of.to_i64(), route.get())),

@@ -3,6 +3,7 @@
 -- that is wanted, or nothing; 10 its hold; 11 how long such work usually takes, in ms.
 -- Answers 0, outcome, left in the window, slots, leases, balance, seconds to wait, woke.
 
+if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
 local got = redis.call('MGET', KEYS[1], KEYS[4])
 if not read(got[1]) then return {LOST} end
 sweep()

@@ -3,6 +3,7 @@
 -- Answers 0, woke, slots, leases, held credits, balance, ms until the first lease may expire, whether the counts were
 -- wrong, ms until the account opens.
 
+if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
 if not read(redis.call('GET', KEYS[1])) then return {LOST} end
 sweep()
 local opens_in, repaired = opening(), 0

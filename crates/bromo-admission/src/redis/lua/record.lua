@@ -1,4 +1,5 @@
--- bromo admission, layout 1: what every script begins with.
+-- bromo admission, layout 1: what all scripts have in common. They are one library of functions, so that nothing is made
+-- anew for a call; `begin` sets what the last call left.
 --
 -- KEYS: 1 the account's record, 2 its leases by expiry, 3 its leases by usual end.
 -- ARGV: 1 the time under a test prefix, else nothing; 2 the server process that the asker is connected to;
@@ -7,17 +8,22 @@
 -- The record: version, slots, balance, its place in the ledger; held credits and leases (so that a decision need
 -- not add them up); a time before which no lease expires, 0 without leases; whether a denied task waits; when the
 -- account opens, 0 once it is open; how often holds expired since the store was last asked; and the server process that
--- vouches for it all. A record of another process came
--- out of a snapshot or a replica and may lack leases, so it counts as lost.
+-- vouches for it all. A record of another process came out of a snapshot or a replica and may lack leases, so it counts
+-- as lost.
 --
 -- Answers begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account opens in so many ms, 4: holds
 -- expired so often, and what they were charged may not be known here.
 
+local KEYS, ARGV
 local LEASE_MS = 10000
 local STALE, LOST, OPENING, DOUBTFUL = 1, 2, 3, 4
 local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process
 local now
-local dirty, woke = false, 0
+local dirty, woke
+
+local function begin(keys, args)
+    KEYS, ARGV, dirty, woke = keys, args, false, 0
+end
 
 local function read(packed)
     if not packed then return false end

@@ -5,6 +5,7 @@
 -- duration in ms of each.
 -- Answers 0, woke, ms until the account opens, then the places (from 0) of leases that are gone.
 
+if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
 local packed = redis.call('GET', KEYS[1])
 local known = read(packed)
 local facts = ARGV[4] ~= ''

@@ -1,6 +1,7 @@
 -- Keeps leases for another while. What has expired stays so.
 -- ARGV: from 4 the leases. Answers 0, woke, then the places (from 0) of those that are gone.
 
+if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
 if not read(redis.call('GET', KEYS[1])) then return {LOST} end
 sweep()
 local opens_in = opening()

@@ -3,6 +3,7 @@
 -- Answers 0, how many were taken, slots, leases, why the next was not (0 if all were), seconds to wait, woke,
 -- ms until the first lease may expire.
 
+if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
 if not read(redis.call('GET', KEYS[1])) then return {LOST} end
 sweep()
 local opens_in = opening()

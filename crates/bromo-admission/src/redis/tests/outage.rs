@@ -253,7 +253,7 @@ fn scripts_that_the_server_forgot_are_given_to_it_again() {
         let installation = Installation::on(&server);
         let node = installation.node(1).await;
         node.open(installation.ask().facts).await;
-        server.command(&["SCRIPT", "FLUSH"]).unwrap();
+        server.command(&["FUNCTION", "FLUSH"]).unwrap();
         let _permit = node.enter(&installation.ask()).await;
     });
 }
