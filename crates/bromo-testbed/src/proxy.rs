@@ -16,6 +16,9 @@ use tokio::sync::watch;
 
 use self::listening::Listening;
 
+/// After a caller could not be taken.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
 /// How a link is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -132,11 +135,15 @@ async fn serve(
                 Mode::Open(_) | Mode::Cut(Cut::Silent) => tokio::select! {
                     biased;
                     changed = modes.changed() => if changed.is_err() { return },
-                    Ok(caller) = listening.accept() => {
-                        callers.taken.fetch_add(1, Ordering::SeqCst);
-                        let (modes, callers) = (modes.clone(), Arc::clone(callers));
-                        tokio::task::spawn_local(link::join(caller, target, modes, callers));
-                    }
+                    caller = listening.accept() => match caller {
+                        Ok(caller) => {
+                            callers.taken.fetch_add(1, Ordering::SeqCst);
+                            let (modes, callers) = (modes.clone(), Arc::clone(callers));
+                            tokio::task::spawn_local(link::join(caller, target, modes, callers));
+                        }
+                        // Too many open files, say: some will be closed.
+                        Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+                    },
                 },
             }
         }

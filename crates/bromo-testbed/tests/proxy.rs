@@ -178,3 +178,23 @@ fn a_target_that_is_away_is_felt_as_a_reset() {
     let mut stream = open(&proxy);
     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_refusing_link_is_whole_again_even_if_its_target_had_closed_connections() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(target.local_addr().unwrap()).unwrap();
+    let mut stream = open(&proxy);
+    drop(target.accept().unwrap());
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    drop(stream);
+    // The port remembers such a connection for a minute.
+    proxy.cut(Cut::Reset);
+    let deadline = Instant::now() + DEADLINE;
+    while TcpStream::connect(proxy.address()).is_ok() {
+        assert!(Instant::now() < deadline, "connections are still taken");
+    }
+    proxy.heal();
+    while TcpStream::connect(proxy.address()).is_err() {
+        assert!(Instant::now() < deadline, "connections are still refused");
+    }
+}

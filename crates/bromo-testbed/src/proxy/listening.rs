@@ -26,6 +26,8 @@ impl Listening {
             let any = bound(0)?.local_addr()?.as_socket().map_or(0, |address| address.port());
             match bound(any) {
                 Ok(socket) => {
+                    // Connections that ended a moment ago do not keep the port from listening again.
+                    socket.set_reuse_address(true)?;
                     socket.listen(BACKLOG)?;
                     return Ok(Self { socket, listener: None });
                 }
