@@ -1,7 +1,7 @@
 # Every command a person types. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test crash-test check lint fmt docs deny bench
+.PHONY: help run model test crash-test chaos check lint fmt docs deny bench
 
 help:      ## This list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -19,6 +19,11 @@ test:      ## Install what the tests need, and run everything
 
 crash-test: ## kill -9 at random moments, ROUNDS times with SEED, and check what was recorded
 	cargo test --locked -p bromo --no-default-features --test crash -- --rounds $(or $(ROUNDS),60) --seed $(or $(SEED),1)
+
+chaos:     ## Three nodes and everything that goes wrong, for LENGTH seconds with SEED, and check what was recorded
+	@scripts/require cargo cc
+	@scripts/install-servers
+	cargo test --locked -p bromo --no-default-features --test chaos -- --seconds $(or $(LENGTH),120) --seed $(or $(SEED),1)
 
 check:     ## Type-check everything
 	cargo check --locked --workspace --all-targets

@@ -8,9 +8,9 @@ use bromo_rules::credit::Credits;
 use bromo_store::{Accounts, Ledger};
 
 use crate::client::Read;
-use crate::process::Account;
+use crate::faults::receiver::Post;
+use crate::faults::wire::Account;
 use crate::provider::Calls;
-use crate::receiver::Post;
 
 /// What a task costs, and what a call does.
 const TASK: i64 = 5;
@@ -91,7 +91,7 @@ fn posts(history: &History<'_>, ends: &BTreeMap<String, &Read>, faults: &mut Vec
     let mut taken = BTreeSet::new();
     for post in history.posts {
         let id = post.body["task"]["id"].as_str().unwrap_or_default();
-        if !post.signed {
+        if post.signed_by.is_none() {
             faults.push(format!("a post of task {id} was not signed"));
         }
         match ends.get(id) {

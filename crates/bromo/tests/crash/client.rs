@@ -7,7 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::process::{Account, Process, call};
+use crate::faults::wire::{Account, call};
+use crate::process::Process;
 use crate::provider::REFUSE;
 
 /// A task as a client knows it: by its key.

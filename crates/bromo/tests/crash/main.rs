@@ -6,20 +6,22 @@
 
 mod checker;
 mod client;
+#[path = "../faults/mod.rs"]
+mod faults;
 mod process;
 mod provider;
-mod receiver;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
 
 use crate::client::Clients;
-use crate::process::{Account, Process};
+use crate::faults::receiver::{Post, Receiver};
+use crate::faults::wire::Account;
+use crate::process::Process;
 use crate::provider::Provider;
-use crate::receiver::Receiver;
 
 /// Slots of each account: plan lite.
 const SLOTS: u32 = 10;
@@ -55,7 +57,13 @@ fn main() -> ExitCode {
 async fn run(rounds: u32, seed: u64) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
-    let (provider, receiver) = (Provider::start(random.fork()).await, Receiver::start(random.fork()).await);
+    let posts: Arc<Mutex<Vec<Post>>> = Arc::default();
+    let hear = {
+        let posts = Arc::clone(&posts);
+        Box::new(move |post| posts.lock().unwrap().push(post))
+    };
+    let (provider, receiver) =
+        (Provider::start(random.fork()).await, Receiver::start(random.fork(), hear).await);
     process::write_settings(folder.path(), &provider.base_url());
     let mut accounts: Vec<Account> = Vec::new();
     let clients = Arc::new(Clients::new(receiver.url()));
@@ -85,13 +93,14 @@ async fn run(rounds: u32, seed: u64) -> Vec<String> {
     process.rest(&accounts, clients.acknowledged()).await;
     let tasks = clients.read_all(&process, &accounts).await;
     process.end(true);
+    let posts = posts.lock().unwrap().clone();
     checker::check(&checker::History {
         folder: folder.path(),
         accounts: &accounts,
         tasks: &tasks,
         answered: &clients.answered(),
         calls: &provider.calls(),
-        posts: &receiver.posts(),
+        posts: &posts,
         slots: SLOTS,
     })
     .await

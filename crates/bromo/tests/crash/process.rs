@@ -4,29 +4,16 @@ use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant as Moment};
+use std::time::{Duration, Instant};
 
-use bromo_providers::client::{self, ClientError};
-use bromo_rules::id::AccountId;
-use bromo_rules::webhook::WebhookSecret;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Response};
+use http::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-/// Nothing here takes so long.
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::faults::wire::{Account, call};
+
 /// All that is left to do at the end, and so much more a task.
 const REST: Duration = Duration::from_secs(90);
 const REST_A_TASK: Duration = Duration::from_millis(5);
-
-/// An account and what it needs to call and to verify.
-#[derive(Clone)]
-pub(crate) struct Account {
-    pub(crate) id: AccountId,
-    pub(crate) key: String,
-    pub(crate) secret: WebhookSecret,
-}
 
 pub(crate) fn write_settings(folder: &Path, provider: &str) {
     let settings = format!(
@@ -85,19 +72,13 @@ impl Process {
         let token = std::fs::read_to_string(folder.join("data/token")).unwrap();
         let body = json!({ "name": name, "plan": "lite" }).to_string();
         let made = call(self.admin, Method::POST, "/admin/v1/accounts", token.trim(), body).await.unwrap();
-        let made: Value = serde_json::from_slice(made.body()).unwrap();
-        let text = |field: &str| made[field].as_str().unwrap();
-        Account {
-            id: text("account").parse().unwrap(),
-            key: text("key").to_owned(),
-            secret: WebhookSecret::from_text(text("webhook_secret")).unwrap(),
-        }
+        Account::read(made.body())
     }
 
     /// Waits until no task waits or runs, and no delivery is pending.
     pub(crate) async fn rest(&self, accounts: &[Account], tasks: usize) {
         let rest = REST + REST_A_TASK * u32::try_from(tasks).unwrap();
-        let begun = Moment::now();
+        let begun = Instant::now();
         loop {
             let mut left = 0;
             for account in accounts {
@@ -123,18 +104,4 @@ impl Drop for Process {
         let _ = self.child.kill(); // A test that failed leaves nothing behind.
         let _ = self.child.wait();
     }
-}
-
-pub(crate) async fn call(
-    address: SocketAddr,
-    method: Method,
-    path: &str,
-    bearer: &str,
-    body: String,
-) -> Result<Response<bytes::Bytes>, ClientError> {
-    let mut headers = HeaderMap::new();
-    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let url = format!("http://{address}{path}");
-    client::request(method, &url, headers, body.into(), Instant::now() + DEADLINE).await
 }

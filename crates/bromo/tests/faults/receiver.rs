@@ -1,4 +1,4 @@
-//! A webhook receiver with bad days: it verifies every post, fails now and then, and keeps what it saw.
+//! A webhook receiver with bad days: it verifies every post, fails now and then, and tells what it saw.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,17 +16,20 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::process::Account;
+use super::wire::Account;
 
 /// One post.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
     pub(crate) body: Value,
-    /// Verified in both schemes, by one secret.
-    pub(crate) signed: bool,
+    /// Whose secret verified it in both schemes.
+    pub(crate) signed_by: Option<usize>,
     /// It was answered with a 2xx.
     pub(crate) taken: bool,
 }
+
+/// Hears of each post before it is answered.
+pub(crate) type Hear = Box<dyn Fn(Post) + Send + Sync>;
 
 pub(crate) struct Receiver {
     address: SocketAddr,
@@ -37,18 +40,18 @@ struct State {
     random: Mutex<fastrand::Rng>,
     behaves: AtomicBool,
     secrets: Mutex<Vec<WebhookSecret>>,
-    posts: Mutex<Vec<Post>>,
+    hear: Hear,
 }
 
 impl Receiver {
-    pub(crate) async fn start(random: fastrand::Rng) -> Self {
+    pub(crate) async fn start(random: fastrand::Rng, hear: Hear) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             random: Mutex::new(random),
             behaves: AtomicBool::new(false),
             secrets: Mutex::default(),
-            posts: Mutex::default(),
+            hear,
         });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
@@ -72,10 +75,6 @@ impl Receiver {
     pub(crate) fn behave(&self) {
         self.state.behaves.store(true, Ordering::SeqCst);
     }
-
-    pub(crate) fn posts(&self) -> Vec<Post> {
-        self.state.posts.lock().unwrap().clone()
-    }
 }
 
 async fn take(
@@ -88,7 +87,7 @@ async fn take(
     };
     let header =
         |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let signed = state.secrets.lock().unwrap().iter().any(|secret| {
+    let signed_by = state.secrets.lock().unwrap().iter().position(|secret| {
         secret.verifies_cloro(header("x-cloro-timestamp"), header("x-cloro-signature"), &bytes)
             && secret.verifies_standard(
                 header("webhook-id"),
@@ -105,7 +104,7 @@ async fn take(
     tokio::time::sleep(Duration::from_millis(if behaves { 0 } else { wait_ms })).await;
     let taken = behaves || luck >= 10;
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    state.posts.lock().unwrap().push(Post { body, signed, taken });
+    (state.hear)(Post { body, signed_by, taken });
     let response = Response::builder().status(if taken { 200 } else { 500 });
     Ok(response.body(Full::default()).unwrap())
 }
