@@ -58,12 +58,14 @@ class Program:
             "api": {"public_url": self.api},
             "telemetry": {"level": "warn"},
         }
-        config = self.folder / "bromo.toml"
-        config.write_text(toml(merged(own, settings)))
+        (self.folder / "bromo.toml").write_text(toml(merged(own, settings)))
         self._output = self.folder / "output"
+        self._run()
+
+    def _run(self):
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--config", config], cwd=self.folder, stdout=output, stderr=output
+                [BINARY, "serve", "--config", "bromo.toml"], cwd=self.folder, stdout=output, stderr=output
             )
 
     def _is_ready(self):
