@@ -60,7 +60,8 @@ pub(crate) async fn rows(
 async fn round(program: &Path, folder: &Path, shared: &Shared, length: Duration) -> anyhow::Result<Round> {
     let upstream = Upstream::start().await?;
     let own = settings(upstream.address, SLOTS.0, SLOTS.1);
-    let with_servers = format!("{own}{}", shared.settings()?);
+    let seal_key = folder.join("seal-key");
+    let with_servers = format!("{own}[webhooks]\nseal_key_file = {seal_key:?}\n{}", shared.settings()?);
     let alone = Bromo::start_on(CORES, program, &folder.join("alone"), &own)?;
     let first = Bromo::start_on(CORES, program, &folder.join("first"), &with_servers)?;
     let free_ms = (p50_ms(&alone.free(), length).await?, p50_ms(&first.free(), length).await?);
