@@ -45,7 +45,7 @@ pub(super) enum Send {
     /// Takes what is due.
     Take(TakeAsk),
     /// Gives taken ones back whose attempts were cut.
-    PutBack(Vec<TaskSeq>, NodeId),
+    PutBack(Vec<TaskSeq>, NodeId, Arc<Local>),
     /// An attempt that was made, and what follows it.
     Attempt(TaskSeq, DeliveryAttempt, Next, Arc<Local>),
 }
@@ -62,6 +62,8 @@ pub(super) struct TakeAsk {
     pub(super) receivers: Vec<(i64, Vec<u8>, usize)>,
     /// How many in all.
     pub(super) count: usize,
+    /// To be told.
+    pub(super) local: Arc<Local>,
 }
 
 impl Job for Send {
@@ -73,7 +75,7 @@ impl Job for Send {
     fn rows(&self) -> usize {
         match self {
             Self::Take(ask) => ask.count,
-            Self::PutBack(seqs, _) => seqs.len(),
+            Self::PutBack(seqs, ..) => seqs.len(),
             Self::Attempt(..) => 1,
         }
     }
@@ -84,7 +86,7 @@ impl Job for Send {
         for job in jobs {
             match job {
                 Self::Take(ask) => node = ask.node.to_i64(),
-                Self::PutBack(some, by) => {
+                Self::PutBack(some, by, _) => {
                     back.extend_from_slice(some);
                     node = by.to_i64();
                 }
@@ -127,7 +129,15 @@ impl Job for Send {
 
     fn unheard(self, taken: Vec<TaskSeq>) -> Option<Self> {
         let Self::Take(ask) = self else { return None };
-        (!taken.is_empty()).then(|| Self::PutBack(taken, ask.node))
+        (!taken.is_empty()).then(|| Self::PutBack(taken, ask.node, ask.local))
+    }
+
+    fn unwritten(&self) {
+        if let Self::PutBack(taken, _, local) = self
+            && !taken.is_empty()
+        {
+            local.doubt();
+        }
     }
 }
 

@@ -121,11 +121,26 @@ impl Job for Take {
         answer(jobs, &claimed, &put)
     }
 
+    fn unwritten(&self) {
+        if let Self::Unmake(_, local, _) = self {
+            local.doubt();
+        }
+    }
+
     fn unheard(self, answer: Taken) -> Option<Self> {
         let (Self::Claim(ask), Taken::Claimed(claimed)) = (self, answer) else { return None };
         let claims: Vec<_> = claimed.into_iter().map(|one| one.claim).collect();
         (!claims.is_empty()).then(|| Self::Unmake(claims, ask.local, ask.tasks))
     }
+}
+
+/// Puts claimed tasks back whose attempts were never made.
+pub(super) async fn unmake(tx: &Tx<'_>, claims: &[Claim]) -> Result<(), StoreError> {
+    let mut backs = Backs::default();
+    claims.iter().for_each(|claim| backs.push(*claim, (1, 0), None));
+    tx.execute(PUT_BACK, &[&backs.seqs, &backs.fences, &backs.uncounted, &backs.cuts, &backs.not_before])
+        .await?;
+    Ok(())
 }
 
 fn only([rows]: [Rows; 1]) -> Rows {

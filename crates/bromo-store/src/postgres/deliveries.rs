@@ -52,8 +52,10 @@ impl Deliveries for PostgresStore {
         if receivers.is_empty() || count == 0 {
             return Ok(Vec::new());
         }
-        let (lane, node) = (outbox::lane_number(lane), parts.node);
-        let taken = parts.sends.ask(Send::Take(TakeAsk { node, lane, now, receivers, count })).await?;
+        let (lane, node, local) = (outbox::lane_number(lane), parts.node, Arc::clone(&parts.local));
+        let take = TakeAsk { node, lane, now, receivers, count, local };
+        // An answer that was lost may have been a good one.
+        let taken = parts.sends.ask(Send::Take(take)).await.inspect_err(|_| parts.local.doubt())?;
         let guard = Guard { store: self, taken };
         let rows = parts.shared.query(READ, &[&guard.taken]).await?;
         let mut due = HashMap::with_capacity(rows.len());
@@ -62,6 +64,7 @@ impl Deliveries for PostgresStore {
             due.insert(one.seq, one);
         }
         let taken = guard.keep();
+        parts.local.held().deliveries.extend(due.keys());
         // One that was taken from us since is another's.
         Ok(taken.iter().filter_map(|seq| due.remove(seq)).collect())
     }
@@ -80,17 +83,26 @@ impl Deliveries for PostgresStore {
         next: Next,
     ) -> Result<(), StoreError> {
         let local = Arc::clone(&self.parts.local);
-        self.parts.sends.ask(Send::Attempt(seq, attempt, next, local)).await?;
-        Ok(())
+        let recorded = self.parts.sends.ask(Send::Attempt(seq, attempt, next, local)).await;
+        // Who cannot be told asks again, and has it until then.
+        if !matches!(recorded, Err(StoreError::Unavailable { .. })) {
+            self.parts.local.held().deliveries.remove(&seq);
+        }
+        recorded.map(drop)
     }
 
     fn put_back(&self, taken: &[TaskSeq]) {
         if taken.is_empty() {
             return;
         }
-        if let Err(Send::PutBack(taken, _)) =
-            self.parts.sends.tell(Send::PutBack(taken.to_vec(), self.parts.node))
-        {
+        let mut held = self.parts.local.held();
+        taken.iter().for_each(|seq| {
+            held.deliveries.remove(seq);
+        });
+        drop(held);
+        let local = Arc::clone(&self.parts.local);
+        let back = Send::PutBack(taken.to_vec(), self.parts.node, local);
+        if let Err(Send::PutBack(taken, ..)) = self.parts.sends.tell(back) {
             self.parts.local.keep_for_later(&taken);
         }
         self.parts.local.tell();
@@ -183,7 +195,8 @@ impl PostgresStore {
     /// What was put back is there again, for whoever put it back.
     async fn wait_for_put_backs(&self) -> Result<(), StoreError> {
         if self.parts.local.was_told() {
-            self.parts.sends.ask(Send::PutBack(Vec::new(), self.parts.node)).await?;
+            let local = Arc::clone(&self.parts.local);
+            self.parts.sends.ask(Send::PutBack(Vec::new(), self.parts.node, local)).await?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::kept::Kept;
 use super::link::Link;
 use super::local::{Local, Moves};
 use super::rows::get;
+use super::strays::Strays;
 use super::tx::Tx;
 use super::{attempt, floors, partitions, reap};
 use crate::error::StoreError;
@@ -37,6 +38,7 @@ pub(super) async fn keep(kept: Kept, local: Arc<Local>, node: NodeId) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut disturbed, mut parted, mut looked) = (0, None::<Instant>, None::<Instant>);
+    let mut strays = Strays::default();
     loop {
         ticks.tick().await;
         let Ok(link) = kept.get() else { continue };
@@ -57,6 +59,9 @@ pub(super) async fn keep(kept: Kept, local: Arc<Local>, node: NodeId) {
         {
             tracing::debug!(%error, "cannot put deliveries back");
             local.keep_for_later(&unreturned);
+        }
+        if let Err(error) = strays.keep(&link, &local, node).await {
+            tracing::debug!(%error, "cannot look for what was left behind");
         }
         if local.have_sent(CLEANED_AFTER)
             && let Err(error) = link.client.batch_execute(CLEAN).await

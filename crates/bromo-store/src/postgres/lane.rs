@@ -75,6 +75,9 @@ pub(super) trait Job: Sized + Send + 'static {
         drop(answer);
         None
     }
+
+    /// It was not written, or is not known to be, and there is nobody to be told.
+    fn unwritten(&self) {}
 }
 
 /// The way to a lane. When the last one is dropped, the lane ends with what was handed over.
@@ -149,7 +152,12 @@ async fn serve<J: Job>(jobs: &Mutex<mpsc::Receiver<Asked<J>>>, kept: &Kept, guar
         for ((job, caller), outcome) in group.into_iter().zip(callers).zip(outcomes) {
             let left = match caller {
                 Some(caller) => caller.send(outcome).err(),
-                None => None,
+                None => {
+                    if outcome.is_err() {
+                        job.unwritten();
+                    }
+                    None
+                }
             };
             if let Some(Ok(answer)) = left {
                 unheard.extend(job.unheard(answer));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bromo_rules::task::Priority;
 
-use crate::tasks::TaskSeq;
+use crate::tasks::{Claim, TaskSeq};
 
 /// Shared by the store, its lanes and whoever looks after them.
 #[derive(Debug, Default)]
@@ -26,6 +26,16 @@ pub(super) struct Local {
     unreturned: Mutex<Vec<TaskSeq>>,
     /// Something was handed to the lane without waiting for it.
     told: AtomicBool,
+    held: Mutex<Held>,
+    /// Something may have been left behind.
+    doubted: AtomicBool,
+}
+
+/// What callers of this store have.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) tasks: HashSet<Claim>,
+    pub(super) deliveries: HashSet<TaskSeq>,
 }
 
 /// How a group moves what there is.
@@ -126,6 +136,21 @@ impl Local {
     /// Those.
     pub(super) fn unreturned(&self) -> Vec<TaskSeq> {
         std::mem::take(&mut *self.unreturned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What callers have.
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An answer was lost, or nobody could be told that something was not written.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
+    /// Whether that was so; it is told once.
+    pub(super) fn doubts(&self) -> bool {
+        self.doubted.swap(false, Ordering::AcqRel)
     }
 
     /// Tasks that are not to be shown as heads.

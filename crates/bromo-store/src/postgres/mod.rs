@@ -47,6 +47,7 @@ mod settings;
 mod settle;
 mod shared;
 mod sign_ins;
+mod strays;
 mod submit;
 mod task_read;
 mod task_rows;

@@ -16,8 +16,8 @@ use super::tx::Tx;
 use super::{PostgresStore, queue, remove, task_read};
 use crate::error::StoreError;
 use crate::tasks::{
-    Back, Claim, Claiming, Deleted, End, Ended, Endpoints, Head, Submitted, TaskFilter, TaskName, TaskSeq,
-    Tasks, WholeTask,
+    Back, Claim, Claiming, Deleted, End, Ended, Ender, Endpoints, Head, Submitted, TaskFilter, TaskName,
+    TaskSeq, Tasks, WholeTask,
 };
 
 /// Tasks that a cleared queue loses with one commit.
@@ -140,8 +140,13 @@ impl Tasks for PostgresStore {
             if tasks.seqs().is_empty() {
                 return Ok(Vec::new());
             }
-            match takes.ask(Take::Claim(ClaimAsk { tasks, now, node, local })).await? {
-                Taken::Claimed(claimed) => Ok(claimed),
+            let ask = ClaimAsk { tasks, now, node, local: Arc::clone(&local) };
+            // An answer that was lost may have been a good one.
+            match takes.ask(Take::Claim(ask)).await.inspect_err(|_| local.doubt())? {
+                Taken::Claimed(claimed) => {
+                    local.held().tasks.extend(claimed.iter().map(|claimed| claimed.claim));
+                    Ok(claimed)
+                }
                 Taken::Back(_) => Ok(Vec::new()),
             }
         })
@@ -149,7 +154,9 @@ impl Tasks for PostgresStore {
 
     async fn give_back(&self, claim: Claim, back: Back) -> Result<bool, StoreError> {
         let local = Arc::clone(&self.parts.local);
-        match self.parts.takes.ask(Take::Back(claim, back, local)).await? {
+        let taken = self.parts.takes.ask(Take::Back(claim, back, local)).await;
+        self.over(claim, &taken);
+        match taken? {
             Taken::Back(was) => Ok(was),
             Taken::Claimed(_) => Ok(false),
         }
@@ -160,7 +167,12 @@ impl Tasks for PostgresStore {
     }
 
     async fn end_task(&self, end: End) -> Result<Ended, StoreError> {
-        self.parts.ends.ask(Ending::new(end, Arc::clone(&self.parts.local))).await
+        let ender = end.ender;
+        let ended = self.parts.ends.ask(Ending::new(end, Arc::clone(&self.parts.local))).await;
+        if let Ender::Claim(claim) = ender {
+            self.over(claim, &ended);
+        }
+        ended
     }
 
     async fn expire_tasks(&self, now: Timestamp, keep_ms: i64, count: u32) -> Result<u32, StoreError> {
@@ -183,5 +195,14 @@ impl Tasks for PostgresStore {
 
     fn totals(&self) -> (u64, u64) {
         self.parts.local.totals()
+    }
+}
+
+impl PostgresStore {
+    /// Nobody has this claim any more. Who cannot be told asks again, and has it until then.
+    fn over<T>(&self, claim: Claim, outcome: &Result<T, StoreError>) {
+        if !matches!(outcome, Err(StoreError::Unavailable { .. })) {
+            self.parts.local.held().tasks.remove(&claim);
+        }
     }
 }
