@@ -71,3 +71,14 @@ fn a_key_that_is_not_known_is_found() {
     let faults = said(401, [None; 8], false).faults();
     assert!(faults.iter().any(|words| words.contains("its key was not known")), "{faults:?}");
 }
+
+#[test]
+fn asks_on_their_way_may_count_for_a_moment_after_redis_was_lost_and_not_later() {
+    use crate::history::Link;
+    let server = |is_there| What::Server { server: Link::Redis, is_there, words: "in a test" };
+    let lost = || made().at(100, server(false)).at(200, server(true));
+    let looked = |made: crate::made::Made, ms: u64| made.looks(ms, 1).answered(ms + 5, 1, 429, [2, 7, 0]);
+    looked(lost(), 1_000).holds();
+    looked(lost(), 9_000).breaks("7 slots in use, which no limit allowed lately");
+    looked(made(), 1_000).breaks("7 slots in use, which no limit allowed lately");
+}

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{Faults, Request, Seen};
-use crate::history::{Account, Ask, At, Reply};
+use crate::history::{Account, Ask, At, Link, Reply};
 
 /// After a downgrade Current may exceed Limit, as long as a call may run.
 const CALL_MAX: Duration = Duration::from_secs(40);
+/// After Redis came back, asks on their way may count as calls for so long.
+const DOUBTFUL_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn check(seen: &Seen<'_>, faults: &mut Faults) {
     for (number, request) in &seen.requests {
@@ -57,7 +59,9 @@ fn counts(seen: &Seen<'_>, request: &Request<'_>, counts: (i64, i64), say: &mut 
     if !u32::try_from(limit).is_ok_and(|limit| limits.allow(limit, sent, at)) {
         say(format!("a limit of {limit}, which was not in force since it was sent"));
     }
-    if current > i64::from(limits.most(sent.saturating_sub(CALL_MAX), at)) {
+    // Asks that a lost Redis may have granted count until their nodes hear that it had not (decision record 15).
+    let doubtful = seen.trouble.was_away(Link::Redis, sent.saturating_sub(DOUBTFUL_MAX), at);
+    if current > i64::from(limits.most(sent.saturating_sub(CALL_MAX), at)) && !doubtful {
         say(format!("{current} slots in use, which no limit allowed lately"));
     }
     if reply.status == 200 && matches!(request.ask, Ask::Now { .. }) && (current < 1 || current > limit) {

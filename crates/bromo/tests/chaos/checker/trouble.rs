@@ -46,6 +46,12 @@ impl Trouble {
         }
     }
 
+    /// Whether this server was away at any time between `from` and `until`.
+    pub(super) fn was_away(&self, server: Link, from: At, until: At) -> bool {
+        let stretches = self.0.get(&Subject::Server(server));
+        stretches.is_some_and(|all| all.iter().any(|(begun, ended)| *begun <= until && *ended >= from))
+    }
+
     /// Whether this node had any between `from` and `until`.
     pub(super) fn is_felt(&self, of: Node, from: At, until: At) -> bool {
         self.0.iter().any(|(subject, stretches)| {
