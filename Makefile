@@ -1,7 +1,7 @@
 # Every command a person types. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run model test crash-test chaos check lint fmt docs deny bench
+.PHONY: help run model test crash-test chaos check lint fmt docs deny bench bench-cluster
 
 help:      ## This list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ docs:      ## Build the code's documentation; warnings are errors
 
 deny:      ## Licences, sources, banned and doubled crates
 	scripts/deny
+
+bench-cluster: ## Measure over PostgreSQL and Redis, beside other queues
+	scripts/bench-cluster
 
 bench:     ## Measure, beside nginx and by itself
 	cargo bench --locked -p bromo-admission
