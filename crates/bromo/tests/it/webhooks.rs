@@ -335,9 +335,26 @@ async fn a_host_that_keeps_failing_is_left_alone_for_a_while_and_nothing_is_drop
         customer.ended(id).await;
     }
     assert_eq!(receiver.count(), 3, "the others wait for the host");
+    found("the three attempts in the log", async || {
+        let mut made = 0;
+        for id in &ids {
+            let log = customer.get(&format!("async/task/{id}/deliveries")).await.body;
+            made += log["attempts"].as_array().unwrap().len();
+        }
+        (made == 3).then_some(())
+    })
+    .await;
     receiver.always(Answer::Status(200));
-    bromo.advance(Duration::from_secs(30));
-    until("the waiting five are delivered", || receiver.count() == 8).await;
+    // The circuit opens when the third has been left, a moment after its record.
+    let mut passed = 0;
+    until("the waiting five are delivered", || {
+        if passed < 60 {
+            passed += 1;
+            bromo.advance(Duration::from_secs(1));
+        }
+        receiver.count() == 8
+    })
+    .await;
     bromo.advance(Duration::from_secs(132));
     for id in &ids {
         delivered(&customer, id).await;
