@@ -130,10 +130,12 @@ impl Engine {
                 }
                 // Not found here: its claim is on its way to the disk, or its end is, or it runs elsewhere.
                 Deleted::Runs(_, seq) => {
-                    if !self.later.cancel(seq) {
+                    let here = self.later.cancel(seq);
+                    if !here {
                         self.parts.bus.tell(Message::Cancel(seq));
                     }
-                    cut = true;
+                    // Only another node may cut what this one does not run.
+                    cut |= here || self.settings().tasks.look.is_some();
                 }
             }
             tokio::time::sleep(CANCEL_LOOK).await;
