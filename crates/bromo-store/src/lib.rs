@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod logs;
 mod members;
+mod moving;
 mod numbers;
 mod pages;
 mod postgres;
@@ -32,6 +33,7 @@ pub use logs::{
     RequestPrefix, Rollup, StatusCount, StatusMatch, StoredLine,
 };
 pub use members::{Invitation, Members, PlanRequest, Session};
+pub use moving::{MoveError, MoveFigure, Moved, Moving, move_installation};
 pub use pages::Pages;
 pub use postgres::{
     PostgresLogs, PostgresSettings, PostgresStore, migrate_postgres, open_postgres, open_postgres_logs,

@@ -10,6 +10,7 @@ use super::connect::Connector;
 use super::link::Link;
 use super::local::Local;
 use super::migrations::{self, Schema, Stop};
+use super::moves;
 use super::nodes::{self, LOOK_EVERY, Watch};
 use super::settings::{PostgresSettings, TRIP_MAX};
 use crate::error::StoreError;
@@ -82,6 +83,10 @@ async fn look_after(
         }
         if duty.local.is_some() {
             nodes::register(link, settings).await?;
+            if moves::is_unfinished(link).await? {
+                nodes::remove(link, settings.node, None).await?;
+                return Ok(Phase::Refused(moves::UNFINISHED.to_owned()));
+            }
         }
         phase.send_replace(Phase::Serving);
     }

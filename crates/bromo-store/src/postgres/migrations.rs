@@ -55,6 +55,13 @@ pub(super) const STORE: Schema = Schema {
             needs: 1,
             sql: include_str!("../../migrations/postgres/0002_tasks.sql"),
         },
+        // While a move is under way its row here needs a program that knows of moves.
+        Migration {
+            number: 3,
+            name: "moves",
+            needs: 1,
+            sql: include_str!("../../migrations/postgres/0003_moves.sql"),
+        },
     ],
 };
 

@@ -33,6 +33,7 @@ mod rows;
 mod secrets;
 mod settle;
 mod sign_ins;
+mod source;
 mod submit;
 mod task_blocks;
 mod task_keys;
@@ -54,6 +55,7 @@ use self::connection::Durability;
 pub use self::logs::{SqliteLogs, open_sqlite_logs};
 use self::memory::Memory;
 use self::readers::Readers;
+pub(crate) use self::source::{Marks, Source};
 use self::writer::Writer;
 use crate::error::StoreError;
 

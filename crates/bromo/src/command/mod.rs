@@ -7,6 +7,7 @@ mod check_config;
 mod dev;
 mod key;
 mod migrate;
+mod moving;
 mod openapi;
 mod plans;
 mod print;
@@ -75,6 +76,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Move everything in a data folder into the PostgreSQL of several nodes; interrupted and started again it goes on
+    Move(moving::Command),
     /// Print the OpenAPI description
     Openapi {
         /// As served with api.strict = true
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::WebhookSecret(command) => webhook_secret::run(command),
         Command::CheckConfig { config, json } => check_config::run(config.as_deref(), json),
         Command::Migrate { config, json } => migrate::run(&config, json),
+        Command::Move(command) => moving::run(&command),
         Command::Openapi { strict, json: _ } => openapi::run(strict),
         Command::Plans { config } => plans::run(config.as_deref()),
     };

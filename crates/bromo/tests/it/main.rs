@@ -10,6 +10,7 @@ mod hang_ups;
 mod headers;
 mod isolation;
 mod limits;
+mod moving;
 mod nodes;
 mod pages;
 mod plans;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bromo_rules::log::LogLine;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{APPEND_LOCK, LOCK, day, day_begins};
+use super::{APPEND_LOCK, LOCK, day, day_begins, make_day};
 use crate::error::StoreError;
 use crate::logs::LogGap;
 use crate::logs::cells::millis;
@@ -84,14 +84,8 @@ async fn first_free_seq(tx: &Tx<'_>, last_seq: i64, today: i64) -> Result<i64, S
     if day(last_seq) >= today {
         return Ok(last_seq + 1);
     }
-    let (from, until) = (day_begins(today), day_begins(today + 1));
-    // Attaching, unlike making it as a partition, waits for no reader and holds none up.
-    tx.batch(&format!(
-        "CREATE TABLE blocks_{today} (LIKE blocks INCLUDING ALL);
-         ALTER TABLE blocks ATTACH PARTITION blocks_{today} FOR VALUES FROM ({from}) TO ({until})"
-    ))
-    .await?;
-    Ok(from + 1)
+    tx.batch(&make_day(today)).await?;
+    Ok(day_begins(today) + 1)
 }
 
 async fn copy(tx: &Tx<'_>, blocks: &[(bromo_rules::id::AccountId, Packed)]) -> Result<(), StoreError> {

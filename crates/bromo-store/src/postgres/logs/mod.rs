@@ -16,6 +16,8 @@ mod tests;
 mod texts;
 mod trim;
 
+pub(super) use self::roll::ROW_BYTES as ROLLUP_ROW_BYTES;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,8 +60,17 @@ const fn day(seq: i64) -> i64 {
 }
 
 /// Seqs of a day are above this one.
-const fn day_begins(day: i64) -> i64 {
+pub(crate) const fn day_begins(day: i64) -> i64 {
     day << DAY_BITS
+}
+
+/// Makes the partition of a day. Attaching, unlike making it as a partition, waits for no reader and holds none up.
+pub(super) fn make_day(day: i64) -> String {
+    let (from, until) = (day_begins(day), day_begins(day + 1));
+    format!(
+        "CREATE TABLE blocks_{day} (LIKE blocks INCLUDING ALL);
+         ALTER TABLE blocks ATTACH PARTITION blocks_{day} FOR VALUES FROM ({from}) TO ({until})"
+    )
 }
 
 /// The request log in one PostgreSQL database, which other nodes share.

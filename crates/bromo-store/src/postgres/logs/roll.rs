@@ -25,7 +25,7 @@ const LINES_AT_ONCE: i64 = 4 * BEHIND_MAX;
 /// Steps written together.
 const STEPS_AT_ONCE: usize = 512;
 /// What a row of a step takes beside its data.
-const ROW_BYTES: i64 = 100;
+pub(in crate::postgres) const ROW_BYTES: i64 = 100;
 
 /// Counts all that waits, unless another node is at it.
 pub(super) async fn roll_alone(tx: &Tx<'_>) -> Result<(), StoreError> {

@@ -37,9 +37,9 @@ use crate::logs::page::Bounds;
 use crate::logs::{KeptText, KeyUse, Level, LogFilter, LogGap, LogKeep, LogPage, Logs, Rollup};
 
 /// Name of the log in its folder.
-const LOGS_FILE: &str = "logs.db";
+pub(super) const LOGS_FILE: &str = "logs.db";
 /// Held while the log is open.
-const LOGS_LOCK: &str = "logs.lock";
+pub(super) const LOGS_LOCK: &str = "logs.lock";
 /// Threads that read: one for a long search, one for the live view beside it.
 const LOGS_READERS: usize = 2;
 

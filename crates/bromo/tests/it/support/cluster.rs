@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bromo::Running;
@@ -63,6 +64,16 @@ impl Cluster {
         std::fs::write(&file, settings).unwrap();
         let config = Config::load(&base, Some(&file), &BTreeMap::new())?;
         tokio::task::block_in_place(|| bromo::start(&config, Arc::new(SystemClock::start())))
+    }
+
+    /// The database's address.
+    pub(crate) fn store_url(&self) -> String {
+        self.database.url()
+    }
+
+    /// Where the nodes have their files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn node(&self, index: usize) -> &Running {

@@ -128,7 +128,8 @@ impl Bromo {
         self.running = Some(running.unwrap());
     }
 
-    fn end(&mut self) {
+    /// Ends it gently; its data stays.
+    pub(crate) fn end(&mut self) {
         let running = self.running.take().unwrap();
         running.stop();
         tokio::task::block_in_place(|| running.wait());
