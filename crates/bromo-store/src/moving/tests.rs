@@ -156,6 +156,27 @@ async fn a_move_that_loses_its_connection_goes_on_when_it_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_page_and_how_far_it_has_come_are_written_together_or_not_at_all() {
+    let (folder, database) = (filled().await, Postgres::shared().database().unwrap());
+    let before = seen_before(&folder).await;
+    go_on_until(&folder, &database, |moving| moving.part == "accounts").await.unwrap_err();
+    // The second page of each part is copied, and then it cannot be said.
+    database
+        .execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON move_parts FOR EACH ROW EXECUTE FUNCTION refuse();",
+        )
+        .unwrap();
+    for _ in 0..2 {
+        let refused = go_on(&folder, &database).await.unwrap_err().to_string();
+        assert!(refused.contains("not now"), "{refused}");
+    }
+    database.execute("DROP TRIGGER refuse ON move_parts").unwrap();
+    assert_whole(&go_on(&folder, &database).await.unwrap());
+    assert_same(&before, &seen_after(&database).await);
+}
+
+#[tokio::test]
 async fn a_folder_is_only_read() {
     let (folder, database) = (filled().await, Postgres::shared().database().unwrap());
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
