@@ -96,7 +96,7 @@ pub struct Shared {
     pub connections: usize,
     /// Pending migrations are applied at start.
     pub migrate: bool,
-    /// Redis or Valkey: `redis://user:password@host:6379`.
+    /// Redis or Valkey: `redis://user:password@host:6379`, or `rediss://` for TLS.
     pub admission: Secret,
     /// What every key there begins with. Under `test:` time is what requests say it is.
     pub prefix: String,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bromo_rules::id::{AccountId, NodeId};
 use futures_util::StreamExt;
-use redis::Client;
 
 use crate::bus::Message;
 use crate::redis::driver::wait;
+use crate::redis::server::Server;
 use crate::redis::shared::Shared;
 use crate::sync::lock;
 
@@ -80,10 +80,10 @@ pub(super) async fn speak(shared: &Shared) {
 }
 
 /// Hears the others, again and again.
-pub(super) async fn listen(client: &Client, shared: &Arc<Shared>) {
+pub(super) async fn listen(server: &Server, shared: &Arc<Shared>) {
     let mut tries = 0;
     loop {
-        if let Err(error) = hear(client, shared, &mut tries).await {
+        if let Err(error) = hear(server, shared, &mut tries).await {
             tracing::debug!(%error, "hears nothing of the other nodes");
         }
         tokio::time::sleep(wait(shared.settings.retry, tries)).await;
@@ -91,10 +91,10 @@ pub(super) async fn listen(client: &Client, shared: &Arc<Shared>) {
     }
 }
 
-async fn hear(client: &Client, shared: &Arc<Shared>, tries: &mut u32) -> redis::RedisResult<()> {
+async fn hear(server: &Server, shared: &Arc<Shared>, tries: &mut u32) -> redis::RedisResult<()> {
     let away = || redis::RedisError::from((redis::ErrorKind::Io, "no answer in time"));
     let subscribe = async {
-        let mut pubsub = client.get_async_pubsub().await?;
+        let mut pubsub = server.subscriptions().await?;
         pubsub.subscribe(shared.channel()).await?;
         redis::RedisResult::Ok(pubsub)
     };

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redis::Client;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::redis::command::Answer;
 use crate::redis::link::{Link, LinkError};
 use crate::redis::node::Effect;
+use crate::redis::server::Server;
 use crate::redis::settings::Retry;
 use crate::redis::shared::{Shared, State};
 use crate::redis::{TICK_MS, bus, upkeep};
@@ -21,7 +21,7 @@ const PING: Duration = Duration::from_secs(1);
 const TRUTH: Duration = Duration::from_secs(2);
 
 /// Starts the thread. It ends soon after [`Shared::stopped`] was told.
-pub(crate) fn start(client: Client, shared: Arc<Shared>) -> Result<JoinHandle<()>, String> {
+pub(crate) fn start(server: Server, shared: Arc<Shared>) -> Result<JoinHandle<()>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -31,9 +31,9 @@ pub(crate) fn start(client: Client, shared: Arc<Shared>) -> Result<JoinHandle<()
         .spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = keep_connected(&client, &shared) => {}
+                    () = keep_connected(&server, &shared) => {}
                     () = turn(&shared) => {}
-                    () = bus::listen(&client, &shared) => {}
+                    () = bus::listen(&server, &shared) => {}
                     () = bus::speak(&shared) => {}
                     () = upkeep::run(&shared) => {}
                     () = shared.stopped.notified() => {}
@@ -44,11 +44,11 @@ pub(crate) fn start(client: Client, shared: Arc<Shared>) -> Result<JoinHandle<()
         .map_err(|error| error.to_string())
 }
 
-async fn keep_connected(client: &Client, shared: &Shared) {
+async fn keep_connected(server: &Server, shared: &Shared) {
     let mut tries = 0;
     loop {
         let connected =
-            tokio::time::timeout(Duration::from_secs(4), Link::connect(client, shared.settings.timeout));
+            tokio::time::timeout(Duration::from_secs(4), Link::connect(server, shared.settings.timeout));
         match connected.await.unwrap_or_else(|_| Err(LinkError::Away("it does not answer".to_owned()))) {
             Ok(link) => {
                 tries = 0;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::task::JoinSet;
 
 use crate::redis::command::{Command, Process, Script};
 use crate::redis::scripts::Scripts;
+use crate::redis::server::Server;
 use crate::redis::settings::OpenError;
 use crate::redis::wire;
 
@@ -19,6 +21,8 @@ pub(crate) struct Link {
     connection: MultiplexedConnection,
     scripts: Scripts,
     pub(crate) process: Process,
+    /// What carries the connection.
+    _tasks: JoinSet<()>,
 }
 
 /// Why there is no link.
@@ -43,12 +47,13 @@ impl From<RedisError> for LinkError {
 }
 
 impl Link {
-    pub(crate) async fn connect(client: &Client, timeout: Duration) -> Result<Self, LinkError> {
+    pub(crate) async fn connect(server: &Server, timeout: Duration) -> Result<Self, LinkError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(PIPELINE_MAX);
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut tasks = JoinSet::new();
+        let connected = tokio::time::timeout(CONNECT, server.commands(config, &mut tasks)).await;
+        let mut connection = connected.map_err(|_| LinkError::Away("no connection in time".to_owned()))??;
         let server: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
         let memory: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
         // INFO rather than CONFIG GET, which hosted servers refuse.
@@ -56,12 +61,15 @@ impl Link {
         if policy != "noeviction" {
             return Err(LinkError::Refused(OpenError::Policy { policy: policy.to_owned() }));
         }
+        if field(&server, "redis_mode") == Some("cluster") {
+            return Err(LinkError::Refused(OpenError::Cluster));
+        }
         let run_id = field(&server, "run_id")
             .filter(|id| !id.is_empty())
             .ok_or_else(|| LinkError::Away("no run_id in INFO".to_owned()))?;
         let process = Process(run_id.get(..16).unwrap_or(run_id).into());
         let scripts = Scripts::load(&mut connection).await?;
-        Ok(Self { connection, scripts, process })
+        Ok(Self { connection, scripts, process, _tasks: tasks })
     }
 
     pub(crate) async fn run(

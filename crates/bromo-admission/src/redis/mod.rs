@@ -15,6 +15,7 @@ mod life;
 mod link;
 mod node;
 mod scripts;
+mod server;
 mod settings;
 mod shared;
 mod upkeep;
@@ -36,6 +37,7 @@ use crate::{Admission, AdmissionError, Bus, Decision, Hear, Message, Started, Us
 use clock::BootClock;
 use command::{Answer, Look, Outcome, Script};
 use held::{Held, Pending};
+use server::Server;
 use shared::{Shared, State};
 
 pub use settings::{Living, OpenError, ReadFacts, Retry, Settings, TEST_PREFIX, Time};
@@ -64,10 +66,9 @@ impl Redis {
 
     fn open_on(settings: Settings, boot: BootClock) -> Result<Arc<Self>, OpenError> {
         settings.check()?;
-        let client =
-            redis::Client::open(&*settings.url).map_err(|error| OpenError::Address(error.to_string()))?;
+        let server = Server::new(&settings.url).map_err(OpenError::Address)?;
         let shared = Arc::new(Shared::new(settings, boot));
-        let thread = driver::start(client, Arc::clone(&shared)).map_err(OpenError::Thread)?;
+        let thread = driver::start(server, Arc::clone(&shared)).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
     }
 

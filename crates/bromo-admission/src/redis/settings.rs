@@ -48,7 +48,7 @@ impl Default for Retry {
 /// How to reach Redis, and as whom.
 #[derive(Clone)]
 pub struct Settings {
-    /// `redis://[user[:password]@]host[:port][/db]`.
+    /// `redis[s]://[user[:password]@]host[:port][/db]`; with `rediss` perhaps `?sslrootcert=FILE`.
     pub url: String,
     /// This process.
     pub node: NodeId,
@@ -115,6 +115,9 @@ pub enum OpenError {
         /// As Redis names it.
         policy: String,
     },
+    /// It would send most accounts to other servers.
+    #[error("use this Redis: it is part of a Redis Cluster, which is not supported")]
+    Cluster,
     /// A thread of its own could not be had.
     #[error("start a thread: {0}")]
     Thread(String),

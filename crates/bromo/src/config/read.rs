@@ -107,8 +107,12 @@ fn deployment(root: &mut Section<'_>) -> Deployment {
     drop(store);
     let mut admission = root.section("admission");
     let counts = admission.parsed("url", "local".to_owned(), |url| {
-        let known = url == "local" || url.starts_with("redis://");
-        if known { Ok(url.to_owned()) } else { Err("must be \"local\", or redis://host:6379") }
+        let known = ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme));
+        if known || url == "local" {
+            Ok(url.to_owned())
+        } else {
+            Err("must be \"local\", or redis://host:6379, or rediss:// for TLS")
+        }
     });
     let prefix = admission.parsed("prefix", PREFIX.to_owned(), |prefix| {
         let word = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);

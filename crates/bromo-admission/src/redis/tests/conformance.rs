@@ -105,8 +105,8 @@ impl Maker {
 #[test]
 fn the_model_answers_as_the_scripts_do() {
     block_on(async {
-        let client = redis::Client::open(Server::shared().url()).unwrap();
-        let link = Link::connect(&client, std::time::Duration::from_secs(5)).await.unwrap();
+        let server = crate::redis::server::Server::new(&Server::shared().url()).unwrap();
+        let link = Link::connect(&server, std::time::Duration::from_secs(5)).await.unwrap();
         let mut seen = [0_u32; 10];
         for seed in 0..SEQUENCES {
             let prefix = prefix();

@@ -6,6 +6,7 @@ mod model;
 mod nodes;
 mod outage;
 mod simulation;
+mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -247,6 +247,15 @@ fn a_server_that_would_forget_leases_is_refused_by_name() {
 }
 
 #[test]
+fn a_server_of_a_redis_cluster_is_refused_by_name() {
+    block_on(async {
+        let server = Server::start_with(&["--cluster-enabled", "yes"]).unwrap();
+        let node = Installation::on(&server).node_unconnected(1);
+        assert_eq!(node.redis.ready().await, Err(OpenError::Cluster));
+    });
+}
+
+#[test]
 fn scripts_that_the_server_forgot_are_given_to_it_again() {
     block_on(async {
         let server = Server::start().unwrap();
