@@ -1,8 +1,6 @@
 //! What a node says to the scripts, and what they answer: as values, so that the real server and its model in the
 //! tests are asked the same.
 
-use std::fmt;
-
 use bromo_rules::credit::Credits;
 use bromo_rules::id::{AccountId, KeyId, NodeId};
 use bromo_rules::standing::SlotStanding;
@@ -20,12 +18,6 @@ pub(crate) struct LeaseId {
     /// Counted up by the node.
     pub(crate) number: u64,
     pub(crate) hold: Credits,
-}
-
-impl fmt::Display for LeaseId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.{}.{}", self.node.to_i64(), self.number, self.hold.get().max(0))
-    }
 }
 
 /// A lease that is asked for or registered.

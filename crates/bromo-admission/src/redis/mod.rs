@@ -14,6 +14,7 @@ mod held;
 mod life;
 mod link;
 mod node;
+mod packed;
 mod scripts;
 mod server;
 mod settings;

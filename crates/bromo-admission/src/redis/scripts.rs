@@ -7,8 +7,12 @@ use redis::aio::MultiplexedConnection;
 
 use crate::redis::command::Script;
 
-const COMMON: &str =
-    concat!(include_str!("lua/record.lua"), include_str!("lua/time.lua"), include_str!("lua/take.lua"));
+const COMMON: &str = concat!(
+    include_str!("lua/record.lua"),
+    include_str!("lua/time.lua"),
+    include_str!("lua/take.lua"),
+    include_str!("lua/call.lua")
+);
 
 /// In the order of [`place`].
 const TEXTS: [(&str, &str); 8] = [
@@ -47,8 +51,8 @@ impl Scripts {
         let mut text = format!("#!lua name={library}\n{COMMON}");
         for (name, body) in TEXTS {
             text += &format!(
-                "\nlocal function {name}()\n{body}\nend\nredis.register_function('{library}_{name}', \
-                 function(keys, args) begin(keys, args) return {name}() end)\n"
+                "\nlocal function {name}(...)\n{body}\nend\nredis.register_function('{library}_{name}', \
+                 function(keys, args) return call({name}, keys[1], cmsgpack.unpack(args[1])) end)\n"
             );
         }
         let loaded = redis::cmd("FUNCTION").arg("LOAD").arg(text).exec_async(connection).await;

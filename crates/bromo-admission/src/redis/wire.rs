@@ -1,108 +1,125 @@
-//! Commands as Redis reads them, and answers as it writes them: arrays of whole numbers.
+//! Commands as Redis reads them, and answers as it writes them: one packed argument, one packed answer.
 
 use redis::{Cmd, Value};
 
 use bromo_rules::credit::Credits;
-use bromo_rules::id::AccountId;
+use bromo_rules::id::{AccountId, KeyId, NodeId};
 use bromo_rules::standing::SlotStanding;
 
 use crate::Denial;
-use crate::ask::Facts;
-use crate::redis::command::{Answer, Command, Look, Outcome, Script};
+use crate::ask::{Facts, RouteIndex};
+use crate::redis::command::{Answer, Command, Lease, LeaseId, Look, Outcome, Script};
+use crate::redis::packed::{Packed, numbers};
 use crate::redis::scripts::Scripts;
 
-/// All keys of an account share a hash tag, so that they live on one shard of a Redis Cluster.
-pub(crate) fn tag(prefix: &str, account: AccountId) -> String {
+/// The one key of an account. Its hash tag is for a Redis Cluster, and for scripts, which tell others the account.
+pub(crate) fn key(prefix: &str, account: AccountId) -> String {
     format!("{prefix}{{{:016x}}}", account.to_i64())
 }
 
 pub(crate) fn encode(command: &Command, scripts: &Scripts, prefix: &str) -> Cmd {
-    let tag = tag(prefix, command.account);
-    let mut cmd = Cmd::with_capacity(24, 512);
-    cmd.arg("FCALL").arg(scripts.name(&command.script));
-    let key = |suffix: &str| format!("{tag}{suffix}");
-    let fourth = match &command.script {
-        Script::Admit { key: of, route, .. } => Some(format!("{tag}:w:{:x}.{}", of.to_i64(), route.get())),
-        Script::Register { .. } => Some(key(":n")),
-        _ => None,
-    };
-    cmd.arg(if fourth.is_some() { 4 } else { 3 }).arg(key(":a")).arg(key(":l")).arg(key(":u"));
-    if let Some(fourth) = fourth {
-        cmd.arg(fourth);
-    }
-    match command.now {
-        Some(now) => cmd.arg(now.millis()),
-        None => cmd.arg(""),
-    };
-    cmd.arg(&*command.process.0).arg(format!("{:016x}", command.node.to_i64()));
-    match &command.script {
-        Script::Open(facts) => add_facts(&mut cmd, facts),
-        Script::Announce { facts, doubts } => {
-            add_facts(&mut cmd, facts);
-            cmd.arg(*doubts);
-        }
-        Script::Admit { facts, rate, lease, .. } => {
-            add_facts(&mut cmd, facts);
-            cmd.arg(rate.requests);
-            match lease {
-                Some(lease) => {
-                    cmd.arg(lease.id.to_string()).arg(lease.id.hold.get().max(0)).arg(lease.usual_ms)
-                }
-                None => cmd.arg(""),
-            };
-        }
-        Script::Start { facts, leases } => {
-            add_facts(&mut cmd, facts);
-            for lease in leases {
-                cmd.arg(lease.id.to_string()).arg(lease.id.hold.get().max(0)).arg(lease.usual_ms);
-            }
-        }
-        Script::Release { lease, settled } => {
-            cmd.arg(lease.to_string());
-            match settled {
-                Some(settled) => cmd.arg(settled.balance.get()).arg(settled.ledger_seq),
-                None => cmd.arg(""),
-            };
-        }
-        Script::Renew { leases } => {
-            for lease in leases {
-                cmd.arg(lease.to_string());
-            }
-        }
-        Script::Register { facts, living, leases } => {
-            match facts {
-                Some(facts) => add_facts(&mut cmd, facts),
-                None => _ = cmd.arg("").arg("").arg("").arg(""),
-            }
-            cmd.arg(living.len());
-            for node in living {
-                cmd.arg(format!("{:016x}", node.to_i64()));
-            }
-            for lease in leases {
-                cmd.arg(lease.id.to_string()).arg(lease.usual_ms);
-            }
-        }
-        Script::Look { compare } => _ = cmd.arg(u8::from(*compare)),
-    }
+    let packed = pack(command);
+    let mut cmd = Cmd::with_capacity(5, 128 + packed.bytes().len());
+    cmd.arg("FCALL").arg(scripts.name(&command.script)).arg("1").arg(key(prefix, command.account));
+    cmd.arg(packed.bytes());
     cmd
 }
 
-fn add_facts(cmd: &mut Cmd, facts: &Facts) {
-    cmd.arg(facts.version).arg(facts.slots).arg(facts.balance.get()).arg(facts.ledger_seq);
+fn pack(command: &Command) -> Packed {
+    let mut packed = Packed::with_capacity(256);
+    packed.number(command.now.map_or(0, bromo_rules::time::Timestamp::millis));
+    packed.text(command.process.0.as_bytes()).text(&node_name(command.node));
+    match &command.script {
+        Script::Open(facts) => add_facts(&mut packed, facts),
+        Script::Announce { facts, doubts } => {
+            add_facts(&mut packed, facts);
+            packed.count(*doubts);
+        }
+        Script::Admit { facts, key, route, rate, lease } => {
+            add_facts(&mut packed, facts);
+            packed.text(&window_field(*key, *route)).count(rate.requests.into());
+            match lease {
+                Some(lease) => {
+                    packed.text(&lease_field(lease.id)).number(hold(lease.id)).number(lease.usual_ms)
+                }
+                None => packed.flag(false),
+            };
+        }
+        Script::Start { facts, leases } => {
+            add_facts(&mut packed, facts);
+            add_leases(&mut packed, leases);
+        }
+        Script::Release { lease, settled } => {
+            packed.text(&lease_field(*lease)).number(hold(*lease)).flag(settled.is_some());
+            if let Some(settled) = settled {
+                packed.number(settled.balance.get()).count(settled.ledger_seq);
+            }
+        }
+        Script::Renew { leases } => {
+            packed.list(leases, |packed, lease| _ = packed.text(&lease_field(*lease)));
+        }
+        Script::Register { facts, living, leases } => {
+            match facts {
+                Some(facts) => add_facts(&mut packed, facts),
+                None => _ = packed.flag(false).flag(false).flag(false).flag(false),
+            }
+            packed.list(living, |packed, node| _ = packed.text(&node_name(*node)));
+            add_leases(&mut packed, leases);
+        }
+        Script::Look { compare } => _ = packed.flag(*compare),
+    }
+    packed
+}
+
+fn add_facts(packed: &mut Packed, facts: &Facts) {
+    packed.count(facts.version).count(facts.slots.into());
+    packed.number(facts.balance.get()).count(facts.ledger_seq);
+}
+
+fn add_leases(packed: &mut Packed, leases: &[Lease]) {
+    packed.list(leases, |packed, lease| _ = packed.text(&lease_field(lease.id)));
+    packed.list(leases, |packed, lease| _ = packed.number(hold(lease.id)));
+    packed.list(leases, |packed, lease| _ = packed.number(lease.usual_ms));
+}
+
+fn hold(lease: LeaseId) -> i64 {
+    lease.hold.get().max(0)
+}
+
+fn lease_field(lease: LeaseId) -> [u8; 17] {
+    let mut field = [b'l'; 17];
+    field[1..9].copy_from_slice(&lease.node.to_i64().to_be_bytes());
+    field[9..].copy_from_slice(&lease.number.to_be_bytes());
+    field
+}
+
+fn window_field(key: KeyId, route: RouteIndex) -> [u8; 10] {
+    let mut field = [b'w'; 10];
+    field[1..9].copy_from_slice(&key.to_i64().to_be_bytes());
+    field[9] = u8::try_from(route.get()).unwrap_or(u8::MAX);
+    field
+}
+
+/// As publications name it.
+fn node_name(node: NodeId) -> [u8; 16] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = [0; 16];
+    for (digits, byte) in name.chunks_exact_mut(2).zip(node.to_i64().to_be_bytes()) {
+        digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    }
+    name
 }
 
 /// None for what no script of ours answers.
 pub(crate) fn decode(script: &Script, value: &Value) -> Option<Answer> {
-    let Value::Array(values) = value else { return None };
-    let number = |place: usize| match values.get(place) {
-        Some(Value::Int(number)) => Some(*number),
-        _ => None,
-    };
+    let Value::BulkString(bytes) = value else { return None };
+    let values = numbers(bytes)?;
+    let number = |place: usize| values.get(place).copied();
     let flag = |place| number(place).map(|number| number != 0);
     let count = |place| number(place).and_then(|number| u32::try_from(number.max(0)).ok());
     let ms = |place| number(place).and_then(|number| u64::try_from(number.max(0)).ok());
     let places = |from: usize| -> Option<Vec<usize>> {
-        (from..values.len()).map(|place| number(place).and_then(|n| usize::try_from(n).ok())).collect()
+        values.get(from..)?.iter().map(|place| usize::try_from(*place).ok()).collect()
     };
     let slots = |place| Some(SlotStanding { limit: count(place)?, current: count(place + 1)? });
     match number(0)? {

@@ -1,33 +1,36 @@
 -- One request: rate, then credits, then slots.
--- KEYS: 4 the rate window. ARGV: 4 to 7 version, slots, balance, place in the ledger; 8 the window's limit; 9 the lease
--- that is wanted, or nothing; 10 its hold; 11 how long such work usually takes, in ms.
+-- Said: version, slots, balance, place in the ledger; the window and its limit; the lease that is wanted, or false; its
+-- hold; how long such work usually takes, in ms.
 -- Answers 0, outcome, left in the window, slots, leases, balance, seconds to wait, woke.
 
-if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
-local got = redis.call('MGET', KEYS[1], KEYS[4])
-if not read(got[1]) then return {LOST} end
-sweep()
-local opens_in = opening()
-local asked_version = tonumber(ARGV[4])
-if opens_in > 0 or asked_version < version or doubts > 0 then
-    if dirty then write() end
-    if opens_in > 0 then return {OPENING, opens_in} end
-    if asked_version < version then return {STALE} end
-    return {DOUBTFUL, doubts}
-end
-learn(asked_version, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
+local asked_version, asked_slots, asked_balance, asked_seq, window, limit, id, hold, usual_ms = ...
+if not clock() then return no_clock() end
+local got = redis.call('HMGET', KEY, 'r', window)
+if not read(got[1]) then return answer(LOST) end
+if sweep() then got[2] = redis.call('HGET', KEY, window) end
+local turned_away = turn_away(opening(), asked_version)
+if turned_away then return turned_away end
+learn(asked_version, asked_slots, asked_balance, asked_seq)
 
--- A clock that steps back opens no new window; a second more than one ahead is wrong, and is replaced.
-local second, used, present = 0, 0, (now - now % 1000) / 1000
-if got[2] then second, used = cmsgpack.unpack(got[2]) end
-if present > second or second > present + 1 then second, used = present, 0 end
-local limit, left, outcome, retry_after_s = tonumber(ARGV[8]), 0, COUNTED, 0
+local second, used = 0, 0
+if got[2] then second, used = struct.unpack(WINDOW, got[2]) end
+if is_over(second) then second, used = (now - now % 1000) / 1000, 0 end
 if used >= limit then
-    outcome = RATE
-else
-    left = limit - used - 1
-    redis.call('SET', KEYS[4], cmsgpack.pack(second, used + 1), 'EX', 10)
-    if ARGV[9] ~= '' then outcome, retry_after_s = take(ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])) end
+    if dirty then write() end
+    return answer(0, RATE, 0, slots, leases, balance, 0, woke)
 end
-if dirty then write() end
-return {0, outcome, left, slots, leases, balance, retry_after_s, woke}
+local counted, outcome = struct.pack(WINDOW, second, used + 1), COUNTED
+if id then outcome = take(hold, false) end
+if outcome == ADMITTED then
+    local new = redis.call('HSET', KEY, 'r', packed(), window, counted, id, lease(hold, usual_ms))
+    if new == (got[2] and 0 or 1) then
+        -- The lease is here already: its node registered it before its ask came through.
+        held, leases = held - hold, leases - 1
+        write()
+    end
+elseif dirty then
+    redis.call('HSET', KEY, 'r', packed(), window, counted)
+else
+    redis.call('HSET', KEY, window, counted)
+end
+return answer(0, outcome, limit - used - 1, slots, leases, balance, retry_after_s(outcome), woke)

@@ -1,9 +1,17 @@
 -- bromo admission, layout 1: what all scripts have in common. They are one library of functions, so that nothing is made
 -- anew for a call; `begin` sets what the last call left.
 --
--- KEYS: 1 the account's record, 2 its leases by expiry, 3 its leases by usual end.
--- ARGV: 1 the time under a test prefix, else nothing; 2 the server process that the asker is connected to;
--- 3 the node that asks.
+-- KEYS: 1 the account, a hash of
+--   r             its record
+--   l NODE NUMBER a running call's lease: when it expires, when such work is usually done, what it holds
+--   w KEY ROUTE   a rate window: its second, and how many requests it has had
+--   u             when the first of the running calls is usually done, and when that was looked up
+--   n             the nodes that are waited for before a lost account opens
+-- so that a decision reads with one command and writes with one, however much it touches. `each_lease` reads all of it,
+-- which is needed seldom.
+--
+-- ARGV: 1 everything else, packed: the time under a test prefix, else 0; the server process that the asker is connected to;
+-- the node that asks; then what each script says.
 --
 -- The record: version, slots, balance, its place in the ledger; held credits and leases (so that a decision need
 -- not add them up); a time before which no lease expires, 0 without leases; whether a denied task waits; when the
@@ -11,35 +19,51 @@
 -- vouches for it all. A record of another process came out of a snapshot or a replica and may lack leases, so it counts
 -- as lost.
 --
--- Answers begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account opens in so many ms, 4: holds
--- expired so often, and what they were charged may not be known here.
+-- Answers are numbers, eight bytes each. They begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account
+-- opens in so many ms, 4: holds expired so often, and what they were charged may not be known here.
 
-local KEYS, ARGV
+local KEY
 local LEASE_MS = 10000
 local STALE, LOST, OPENING, DOUBTFUL = 1, 2, 3, 4
+local RECORD, LEASE, WINDOW, USUAL = '<dddddddddds', '<ddd', '<dd', '<dd'
 local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process
-local now
+local now, here, node
 local dirty, woke
 
-local function begin(keys, args)
-    KEYS, ARGV, dirty, woke = keys, args, false, 0
+local function begin(key, at, asked_process, asked_node)
+    KEY, now, here, node, dirty, woke = key, at, asked_process, asked_node, false, 0
 end
 
 local function read(packed)
     if not packed then return false end
     version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process =
-        cmsgpack.unpack(packed)
-    return process == ARGV[2]
+        struct.unpack(RECORD, packed)
+    return process == here
+end
+
+local function packed()
+    return struct.pack(RECORD, version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process)
 end
 
 local function write()
-    redis.call('SET', KEYS[1], cmsgpack.pack(version, slots, balance, seq, held, leases, first_expiry, waited_for,
-        opens_at, doubts, process))
+    redis.call('HSET', KEY, 'r', packed())
+end
+
+local FORMATS = {'<d', '<dd', '<ddd', '<dddd', '<ddddd', '<dddddd', '<ddddddd', '<dddddddd', '<ddddddddd'}
+
+local function answer(...)
+    return struct.pack(FORMATS[select('#', ...)], ...)
+end
+
+local function answer_with_places(places, ...)
+    local packed_places = {answer(...)}
+    for i, place in ipairs(places) do packed_places[i + 1] = answer(place) end
+    return table.concat(packed_places)
 end
 
 local function publish(word)
-    local prefix, account = string.match(KEYS[1], '^(.*){(%x+)}')
-    redis.call('PUBLISH', prefix .. 'bus', ARGV[3] .. ' ' .. word .. ' ' .. account)
+    local prefix, account = string.match(KEY, '^(.*){(%x+)}')
+    redis.call('PUBLISH', prefix .. 'bus', node .. ' ' .. word .. ' ' .. account)
 end
 
 -- What a denied task waited for may have come.
@@ -61,9 +85,4 @@ local function learn(new_version, new_slots, new_balance, new_seq)
         version, slots, dirty = new_version, new_slots, true
         call_out()
     end
-end
-
--- A lease's id ends with what it holds.
-local function hold_of(id)
-    return tonumber(string.match(id, '(%d+)$'))
 end

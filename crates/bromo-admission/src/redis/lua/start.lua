@@ -1,25 +1,20 @@
 -- Tasks that want to start: credits, then slots, for one after the other until the first that may not.
--- ARGV: 4 to 7 version, slots, balance, place in the ledger; then lease, hold and usual duration in ms of each.
+-- Said: version, slots, balance, place in the ledger; the leases; the hold and the usual duration in ms of each.
 -- Answers 0, how many were taken, slots, leases, why the next was not (0 if all were), seconds to wait, woke,
 -- ms until the first lease may expire.
 
-if not clock() then return redis.error_reply('TIME is an argument under a test prefix alone') end
-if not read(redis.call('GET', KEYS[1])) then return {LOST} end
-sweep()
-local opens_in = opening()
-local asked_version = tonumber(ARGV[4])
-if opens_in > 0 or asked_version < version or doubts > 0 then
-    if dirty then write() end
-    if opens_in > 0 then return {OPENING, opens_in} end
-    if asked_version < version then return {STALE} end
-    return {DOUBTFUL, doubts}
-end
-learn(asked_version, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
+local asked_version, asked_slots, asked_balance, asked_seq, ids, holds, usual_ms = ...
+if not clock() then return no_clock() end
+local got = redis.call('HMGET', KEY, 'r', unpack(ids))
+if not read(got[1]) then return answer(LOST) end
+if sweep() then got = redis.call('HMGET', KEY, 'r', unpack(ids)) end
+local turned_away = turn_away(opening(), asked_version)
+if turned_away then return turned_away end
+learn(asked_version, asked_slots, asked_balance, asked_seq)
 
-local taken, denial, retry_after_s = 0, 0, 0
-for i = 8, #ARGV, 3 do
-    local outcome
-    outcome, retry_after_s = take(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
+local taken, denial, fields = 0, 0, {}
+for i, id in ipairs(ids) do
+    local outcome = take(holds[i], got[i + 1])
     if outcome ~= ADMITTED then
         denial = outcome
         -- A price that the whole balance does not cover is not waited for.
@@ -27,6 +22,10 @@ for i = 8, #ARGV, 3 do
         break
     end
     taken = taken + 1
+    if not got[i + 1] then
+        fields[#fields + 1] = id
+        fields[#fields + 1] = lease(holds[i], usual_ms[i])
+    end
 end
-if dirty then write() end
-return {0, taken, slots, leases, denial, retry_after_s, woke, expires_in()}
+if dirty then redis.call('HSET', KEY, 'r', packed(), unpack(fields)) end
+return answer(0, taken, slots, leases, denial, retry_after_s(denial), woke, expires_in())

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod contract;
+mod cost;
 mod model;
 mod nodes;
 mod outage;

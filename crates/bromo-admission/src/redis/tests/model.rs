@@ -58,6 +58,8 @@ pub(super) struct Record {
     process: Process,
     pub(super) by_expiry: BTreeMap<LeaseId, i64>,
     by_usual: BTreeMap<LeaseId, i64>,
+    /// When the first is usually done, and when that was looked up.
+    usual: Option<(i64, i64)>,
     registering: BTreeSet<NodeId>,
 }
 
@@ -92,6 +94,11 @@ impl Model {
             return Answer::Done { woke: false };
         }
         if let Script::Register { facts, living, leases } = &command.script {
+            let known = |record: &Record| record.process == command.process;
+            if facts.is_some() && !self.records.get(&command.account).is_some_and(known) {
+                // The whole account is made anew.
+                self.windows.retain(|(account, _, _), _| *account != command.account);
+            }
             return run.register(&mut self.records, &command.process, facts.as_ref(), living, leases);
         }
         if broken == Broken::NoRegistration
@@ -260,6 +267,11 @@ impl Run<'_> {
             (Ok(standing), Some(lease)) => {
                 let outcome =
                     self.take(record, facts, lease).map_or_else(Outcome::Denied, |()| Outcome::Admitted);
+                if outcome == Outcome::Admitted {
+                    // Of one that was here already, too.
+                    record.by_expiry.insert(lease.id, self.now + LEASE_MS);
+                    record.by_usual.insert(lease.id, self.now + lease.usual_ms);
+                }
                 (outcome, standing.remaining)
             }
         }
@@ -272,10 +284,7 @@ impl Run<'_> {
         }
         let slots = if self.broken == Broken::LimitOutside { i64::from(facts.slots) } else { record.slots };
         if record.leases >= slots {
-            let seconds = record.by_usual.values().min().map_or(1, |first| {
-                (first - self.now).div_euclid(1000) + i64::from((first - self.now) % 1000 != 0)
-            });
-            return Err(Denial::Slots { retry_after_s: u32::try_from(seconds.clamp(1, 30)).unwrap() });
+            return Err(Denial::Slots { retry_after_s: record.retry_after_s(self.now) });
         }
         if !record.by_expiry.contains_key(&lease.id) {
             record.insert(lease, self.now);
@@ -374,6 +383,7 @@ impl Record {
             process: process.clone(),
             by_expiry: BTreeMap::new(),
             by_usual: BTreeMap::new(),
+            usual: None,
             registering: BTreeSet::new(),
         }
     }
@@ -409,6 +419,14 @@ impl Record {
             self.leases -= 1;
         }
         there
+    }
+
+    fn retry_after_s(&mut self, now: i64) -> u32 {
+        let known = self.usual.filter(|(_, seen)| (*seen..seen + 1_000).contains(&now));
+        let (first, _) =
+            *self.usual.insert(known.unwrap_or((self.by_usual.values().min().copied().unwrap_or(0), now)));
+        let seconds = (first - now).div_euclid(1_000) + i64::from((first - now) % 1_000 != 0);
+        u32::try_from(seconds.clamp(1, 30)).unwrap()
     }
 
     fn expires_in(&self, now: i64) -> u64 {
