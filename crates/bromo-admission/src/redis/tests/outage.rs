@@ -113,6 +113,8 @@ fn after_a_restart_an_account_opens_once_every_living_node_has_registered() {
             server.start_again().unwrap();
             until("it is open", async || nodes[0].redis.in_use(ask.facts.account).await == Ok(2)).await;
             assert_eq!(nodes[0].redis.held(ask.facts.account).await, Ok(Credits::new(10)));
+            let other = &nodes[1].redis.shared;
+            until("the other has renewed", async || other.node().may_admit(other.boot.now())).await;
             let third = nodes[1].enter(&ask).await;
             assert!(matches!(nodes[0].refused(&ask).await, Denial::Slots { .. }));
             assert!(permits.iter().all(crate::Permit::is_live));
@@ -305,7 +307,9 @@ fn with_replicas_to_wait_for_nothing_counts_that_they_do_not_have() {
         let node = installation.node(1).await;
         let ask = installation.ask();
         until("the replica has caught up", async || node.redis.open(ask.facts).await.is_ok()).await;
-        node.enter(&ask).await.release(None).await;
+        // A replica that has just come up may yet take longer than is waited for it.
+        until("it is admitted", async || matches!(node.redis.admit(&ask).await, Ok(Decision::Admitted(..))))
+            .await;
         replica.kill().unwrap();
         assert!(node.redis.admit(&ask).await.is_err());
         assert!(node.redis.announce(ask.facts).await.is_err());
