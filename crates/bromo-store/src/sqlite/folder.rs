@@ -5,9 +5,19 @@ use std::path::Path;
 
 use crate::error::StoreError;
 
-/// Makes the folder if it is missing and takes the lock file in it. The claim lasts as long as the file is
-/// open, so a crashed process leaves nothing to clean up.
-pub(super) fn claim(folder: &Path, lock_name: &str) -> Result<File, StoreError> {
+/// The claim of a folder, given back when it is dropped. It lasts no longer than the process, so a crashed one leaves
+/// nothing to clean up.
+pub(super) struct Claim(File);
+
+impl Drop for Claim {
+    /// Closing the file alone gives nothing back while a child that was forked this moment still has it too.
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
+
+/// Makes the folder if it is missing and takes the lock file in it.
+pub(super) fn claim(folder: &Path, lock_name: &str) -> Result<Claim, StoreError> {
     let unavailable = |what: &str, error: &dyn std::fmt::Display| StoreError::Unavailable {
         reason: format!("{what} {}: {error}", folder.display()),
     };
@@ -19,7 +29,7 @@ pub(super) fn claim(folder: &Path, lock_name: &str) -> Result<File, StoreError> 
         .open(folder.join(lock_name))
         .map_err(|error| unavailable("cannot open the lock file in", &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Claim(lock)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable {
             reason: format!("the folder {} is in use by another process", folder.display()),
         }),

@@ -44,7 +44,6 @@ mod tests;
 mod writer;
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,7 +79,7 @@ struct Parts {
     // Dropped in this order: no reader outlives the writer's last checkpoint, the lock goes last.
     readers: Readers,
     writer: Writer,
-    _lock: File,
+    _lock: folder::Claim,
 }
 
 impl fmt::Debug for SqliteStore {

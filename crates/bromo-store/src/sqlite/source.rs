@@ -3,7 +3,6 @@
 mod blocks;
 mod page;
 
-use std::fs::File as Lock;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
@@ -39,7 +38,7 @@ pub(crate) struct Source {
     days: Days,
     /// Lines up to this one have been counted.
     rolled: i64,
-    _locks: [Lock; 2],
+    _locks: [folder::Claim; 2],
 }
 
 /// Where the folder has come to.

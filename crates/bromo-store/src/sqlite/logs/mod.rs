@@ -17,7 +17,6 @@ mod texts;
 mod trim;
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +48,7 @@ const LOGS_READERS: usize = 2;
 pub struct SqliteLogs {
     readers: Readers,
     writer: Writer,
-    _lock: File,
+    _lock: folder::Claim,
 }
 
 impl fmt::Debug for SqliteLogs {
