@@ -1,6 +1,7 @@
 //! Connections that are encrypted.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use bromo_testbed::Redis as Server;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -30,7 +31,8 @@ fn a_server_that_proves_who_it_is_is_spoken_to_in_secret_and_no_other() {
         let mut installation = Installation::on(&server);
 
         installation.url = format!("rediss://127.0.0.1:{port}?sslrootcert={root}");
-        let node = installation.node(1).await;
+        let believed = tokio::time::timeout(Duration::from_secs(10), installation.node(1)).await;
+        let node = believed.expect("the server is believed");
         let ask = installation.ask();
         node.open(ask.facts).await;
         node.enter(&ask).await.release(None).await;
