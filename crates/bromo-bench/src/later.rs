@@ -40,7 +40,7 @@ pub(crate) async fn table(place: &Place<'_>, rounds: usize, length: Duration) ->
     let (mut all, mut others) = (Vec::with_capacity(rounds), Vec::new());
     for number in 1..=rounds {
         eprintln!("later way, round {number} of {rounds}, load {}", machine_load());
-        if let Some(shared) = place.shared {
+        if let Some(shared) = place.shared.filter(|_| place.peers) {
             others.push(peers::measure(&place.folder, shared, length)?);
         }
         all.push(run::round(place, length).await?);
@@ -80,14 +80,14 @@ pub(crate) async fn table(place: &Place<'_>, rounds: usize, length: Duration) ->
         rows.push(Row::alone(batch, each(|peer| peer.batch)));
         rows.push(Row::alone(drain, each(|peer| peer.drain)));
     }
-    if place.shared.is_some() {
+    if place.peers {
         let times =
             all.iter().zip(&others).map(|(own, [one, other])| own.singles.0 / one.single.max(other.single));
         rows.push(
             Row::alone("single submits over HTTP, times the better of them", times)
                 .reaching(Goal::AtLeast(6.0)),
         );
-    } else {
+    } else if place.shared.is_none() {
         rows.push(Row::alone("largest WAL, MB", each(|r| r.wal_mb)).reaching(Goal::AtMost(64.0)));
     }
     Ok(rows)

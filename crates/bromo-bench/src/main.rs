@@ -69,7 +69,8 @@ struct Arguments {
     /// Nothing but the later way: tasks and webhooks. Do not pin this program then
     #[arg(long)]
     later: bool,
-    /// Over PostgreSQL and Redis, which it starts: calls answered now beside one process alone, then the later way
+    /// Over PostgreSQL and Redis, which it starts: calls answered now beside one process alone, then the later way beside
+    /// other queues; with --later only bromo's own later way
     #[arg(long)]
     cluster: bool,
     /// With --later or --cluster: nothing but full load for so many seconds
@@ -104,13 +105,18 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let program = bromo::program(arguments.bromo.clone())?;
     if arguments.soak.is_some() || arguments.later || arguments.cluster {
         let shared = if arguments.cluster { Some(Shared::start()?) } else { None };
-        let place = Place { program: &program, folder: folder.join("later"), shared: shared.as_ref() };
+        let place = Place {
+            program: &program,
+            folder: folder.join("later"),
+            shared: shared.as_ref(),
+            peers: arguments.cluster && !arguments.later,
+        };
         if let Some(seconds) = arguments.soak {
             return later::soak(&place, Duration::from_secs(seconds)).await.map(|()| true);
         }
         let length = Duration::from_secs(arguments.seconds);
         let mut rows = Vec::new();
-        if let Some(shared) = &shared {
+        if let Some(shared) = shared.as_ref().filter(|_| !arguments.later) {
             rows = cluster::rows(&program, &folder, shared, arguments.rounds, length).await?;
         }
         rows.extend(later::table(&place, arguments.rounds, length).await?);

@@ -102,7 +102,7 @@ struct Deliveries {
     engine: Arc<Engine>,
     sender: Arc<Sender>,
     receivers: Receivers,
-    /// Attempts under way, by lane.
+    /// Attempts that are not on disk yet, by lane.
     inside: [AtomicUsize; 2],
     cut: CancellationToken,
 }
@@ -144,24 +144,31 @@ impl Deliveries {
         self.inside[lane as usize].fetch_add(1, Ordering::Relaxed);
         let this = Arc::clone(self);
         self.engine.workers.spawn(async move {
-            let verdict = this.deliver(due).await;
+            let (attempt, verdict) = this.attempt(&due).await;
+            // The receiver has answered: its place is free while the record is on its way to the disk.
             this.receivers.leave(lane, &receiver, leave, verdict, this.engine.clock().now());
+            this.engine.later.due.notify_one();
+            if let Some((attempt, next)) = attempt {
+                let store = this.engine.store();
+                // A record that was cut off is an attempt that never was: it is made again at the next start.
+                written(&this.cut, || store.record_attempt(due.seq, attempt.clone(), next)).await;
+            }
             this.inside[lane as usize].fetch_sub(1, Ordering::Relaxed);
             this.engine.later.due.notify_one();
         });
     }
 
-    /// One attempt, from the signature to its record.
-    async fn deliver(&self, due: Due) -> Verdict {
+    /// One attempt, from the signature to the answer, and what follows it; none if it was cut and put back.
+    async fn attempt(&self, due: &Due) -> (Option<(DeliveryAttempt, Next)>, Verdict) {
         let (began, at) = (Instant::now(), self.engine.clock().now());
         let settings = &self.engine.settings().webhooks;
         let sent = tokio::select! {
             biased;
             () = self.cut.cancelled() => {
                 self.engine.store().put_back(&[due.seq]);
-                return Verdict::Unknown;
+                return (None, Verdict::Unknown);
             }
-            sent = self.send(&due, at, began + settings.timeout) => sent,
+            sent = self.send(due, at, began + settings.timeout) => sent,
         };
         let counters = &self.engine.later.counters;
         let (receipt, asked, verdict) = match &sent {
@@ -219,10 +226,7 @@ impl Deliveries {
                 }
             }
         };
-        let store = self.engine.store();
-        // A record that was cut off is an attempt that never was: it is made again at the next start.
-        written(&self.cut, || store.record_attempt(due.seq, attempt.clone(), next)).await;
-        verdict
+        (Some((attempt, next)), verdict)
     }
 
     async fn send(&self, due: &Due, now: Timestamp, deadline: Instant) -> Result<Reception, Fault> {

@@ -18,6 +18,7 @@ use bromo_rules::problem::Problem;
 use bromo_rules::standing::SlotStanding;
 use bromo_rules::time::Timestamp;
 use bromo_store::{Ender, Endpoints, Head, TaskSeq};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +29,11 @@ use crate::worker::Attempt;
 
 /// Tasks of all accounts that are being failed at once; past it their accounts wait.
 const REFUSING_MAX: usize = 1000;
-/// Heads that are looked at in one turn of an account.
+/// Heads that are looked at in one turn of an account: twice as many as it started last, within these bounds.
+const HEADS_MIN: usize = 8;
 const HEADS_MAX: usize = 256;
+/// Accounts that are looked at and judged side by side: among nodes each look and each judgement is a round trip.
+const ROUND_ACCOUNTS_MAX: usize = 64;
 /// How often the clock is looked at while a task waits for its time, or for an endpoint to have room.
 const TICK: Duration = Duration::from_millis(10);
 /// While the next wait ends later than this, the clock is looked at less often.
@@ -100,6 +104,8 @@ struct Scheduler {
 struct Known {
     facts: Facts,
     cycle_ends_at: Timestamp,
+    /// Heads to look at in its next turn.
+    heads: usize,
 }
 
 /// A task with what it needs to run.
@@ -149,118 +155,153 @@ impl Scheduler {
             self.enter(account);
         }
         let now = self.engine.clock().now();
-        let mut rooms = self.rooms(now);
+        let rooms = self.rooms(now);
         let unparked = self.unpark(&rooms);
         let running_max = self.engine.settings().tasks.running_max;
         let mut free = running_max.saturating_sub(self.engine.later.running(false));
         if free == 0 && !self.ring.is_empty() {
             free = running_max.saturating_sub(self.engine.later.running(true));
         }
-        let (mut picks, mut turns) = (Vec::new(), VecDeque::new());
-        // Those whose heads were used up have their next turn in the next pass, when their picks are claimed.
-        let mut again = Vec::new();
-        let mut ring = std::mem::take(&mut self.ring);
-        let picked = loop {
-            if free == 0 {
-                break Ok(());
-            }
-            let mut turn = match ring.pop_front() {
-                Some(account) => match self.begin_turn(account, &rooms, free).await {
-                    Ok(Some(turn)) => turn,
-                    Ok(None) => continue,
-                    Err(error) => {
-                        again.push(account);
-                        break Err(error);
-                    }
-                },
-                None => match turns.pop_front() {
-                    Some(turn) => turn,
-                    None => break Ok(()),
-                },
-            };
-            if turn.heads.is_empty() {
-                if turn.more {
-                    again.push(turn.account)
-                } else {
-                    self.leave(turn.account)
-                }
-                continue;
-            }
-            let among = ring.len() + turns.len() + 1;
-            let mut wanted = turn.take(free.div_ceil(among), rooms.map(|room| room.div_ceil(among)));
-            if wanted.is_empty() {
-                again.push(turn.account); // The endpoint's last place went to another in this pass.
-                continue;
-            }
-            match self.start(turn.account, &wanted, now).await {
-                Ok(Started::Judged { slots, permits, denial }) => {
-                    let left = wanted.split_off(permits.len());
-                    let begun = slots.current + 1 - u32::try_from(permits.len()).unwrap_or(slots.current);
-                    for ((head, permit), current) in wanted.into_iter().zip(permits).zip(begun..) {
-                        // The sandbox has room for any number of test tasks.
-                        rooms[head.endpoint.index()] -= usize::from(head.kind == KeyKind::Live);
-                        free -= 1;
-                        let cancel = self.engine.later.begin(head.seq, gate_of(&head));
-                        let slots = SlotStanding { current, ..slots };
-                        picks.push(Pick { account: turn.account, head, permit, slots, cancel });
-                    }
-                    match denial {
-                        None => turns.push_back(turn),
-                        Some(Denial::Credits { held: false }) => {
-                            let mut left = left.into_iter();
-                            if let Some(head) = left.next() {
-                                self.refuse(turn.account, head.seq);
-                            }
-                            left.rev().for_each(|head| turn.heads.push_front(head));
-                            turns.push_back(turn);
-                        }
-                        Some(_) => self.leave(turn.account), // Called out when that may change.
-                    }
-                }
-                Ok(Started::Stale) => again.push(turn.account),
-                Err(error) => {
-                    again.push(turn.account);
-                    break Err(error);
-                }
-            }
-        };
-        let moved = unparked || !picks.is_empty() || !again.is_empty();
-        let progress = if moved { Progress::More } else { Progress::None };
-        self.claim(picks, now);
-        // Whoever had no turn comes first next time.
-        self.ring.extend(ring);
-        self.ring.extend(turns.into_iter().map(|turn| turn.account));
-        self.ring.extend(again);
-        picked.map(|()| progress)
+        let mut pass = Pass { now, places: Places { free, rooms }, ..Pass::default() };
+        let started = self.start_all(&mut pass).await;
+        let moved = unparked || !pass.picks.is_empty() || !pass.again.is_empty();
+        self.claim(pass.picks, now);
+        // Behind whoever had no turn.
+        self.ring.extend(pass.turns.into_iter().map(|turn| turn.account));
+        self.ring.extend(pass.again);
+        started.map(|()| if moved { Progress::More } else { Progress::None })
     }
 
-    /// The next heads of an account; none if it has nothing that could run.
-    async fn begin_turn(
-        &mut self,
-        account: AccountId,
-        rooms: &[usize; Endpoint::ALL.len()],
-        free: usize,
-    ) -> Result<Option<Turn>, DecideError> {
+    /// Round after round: first the accounts of the ring, then those that have heads left, again and again.
+    async fn start_all(&mut self, pass: &mut Pass) -> Result<(), DecideError> {
+        while pass.places.free > 0 && !(self.ring.is_empty() && pass.turns.is_empty()) {
+            let turns =
+                if self.ring.is_empty() { std::mem::take(&mut pass.turns) } else { self.look(pass).await? };
+            self.start_round(turns, pass).await?;
+        }
+        Ok(())
+    }
+
+    /// The heads of the next accounts of the ring, without those that have nothing that could run.
+    async fn look(&mut self, pass: &mut Pass) -> Result<VecDeque<Turn>, DecideError> {
+        let accounts: Vec<_> = self.ring.drain(..self.ring.len().min(ROUND_ACCOUNTS_MAX)).collect();
         let mut open = Endpoints::ALL;
-        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| rooms[endpoint.index()] == 0) {
+        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| pass.places.rooms[endpoint.index()] == 0) {
             open = open.without(endpoint);
-            self.parked[endpoint.index()].add(account);
+            accounts.iter().for_each(|account| self.parked[endpoint.index()].add(*account));
         }
         let refusing = self.refusing().clone();
         if refusing.len() >= REFUSING_MAX {
-            self.leave(account); // Each refusal wakes its account when it is on disk; this one may have to wait.
-            self.engine.later.wake_after_refusals(account);
-            return Ok(None);
+            for account in accounts {
+                self.leave(account); // Each refusal wakes its account when it is on disk; this one may have to wait.
+                self.engine.later.wake_after_refusals(account);
+            }
+            return Ok(VecDeque::new());
         }
-        let count = free.min(HEADS_MAX) + refusing.len();
-        let heads = self.engine.store().heads(account, open, count).await?;
-        let more = heads.len() >= count;
-        let heads: VecDeque<_> = heads.into_iter().filter(|head| !refusing.contains(&head.seq)).collect();
-        if heads.is_empty() {
-            self.leave(account);
-            return Ok(None);
+        let heads = |account| self.known.get(&account).map_or(HEADS_MIN, |known| known.heads);
+        let count = |account| heads(account).min(pass.places.free) + refusing.len();
+        let asked: Vec<_> = accounts.iter().map(|account| (*account, count(*account))).collect();
+        let found = match self.engine.store().heads_of(&asked, open).await {
+            Ok(found) => found,
+            Err(error) => {
+                pass.again.extend(accounts);
+                return Err(error.into());
+            }
+        };
+        let mut turns = VecDeque::with_capacity(asked.len());
+        for ((account, count), heads) in asked.into_iter().zip(found) {
+            let more = heads.len() >= count;
+            let heads: VecDeque<_> =
+                heads.into_iter().filter(|head| !refusing.contains(&head.seq)).collect();
+            if heads.is_empty() {
+                self.leave(account);
+            } else {
+                turns.push_back(Turn { account, heads, more, started: 0 });
+            }
         }
-        Ok(Some(Turn { account, heads, more }))
+        Ok(turns)
+    }
+
+    /// Asks admission for all of these accounts at once, each for its share of the places that are left.
+    async fn start_round(&mut self, mut turns: VecDeque<Turn>, pass: &mut Pass) -> Result<(), DecideError> {
+        let mut left = pass.places;
+        let (mut asking, mut starts) = (Vec::with_capacity(turns.len()), Vec::with_capacity(turns.len()));
+        let mut failed = None;
+        while let Some(mut turn) = turns.pop_front() {
+            let among = self.ring.len() + pass.turns.len() + turns.len() + 1;
+            if turn.heads.is_empty() {
+                // Used up: what is behind them is looked at in the next pass, when these are claimed.
+                if turn.more { pass.again.push(turn.account) } else { self.leave(turn.account) }
+                continue;
+            }
+            if left.free == 0 {
+                pass.turns.push_back(turn);
+                continue;
+            }
+            let wanted = turn.take(left.share(among));
+            if wanted.is_empty() {
+                pass.again.push(turn.account); // The endpoint's last place went to another in this pass.
+                continue;
+            }
+            match self.ask(turn.account, &wanted, pass.now).await {
+                Ok(start) => {
+                    wanted.iter().for_each(|head| left.take(head));
+                    starts.push(start);
+                    asking.push((turn, wanted));
+                }
+                Err(error) => {
+                    pass.again.push(turn.account);
+                    failed = Some(error);
+                }
+            }
+        }
+        let engine = Arc::clone(&self.engine);
+        let answers = join_all(starts.iter().map(|start| engine.admission().start(start))).await;
+        for ((turn, wanted), answer) in asking.into_iter().zip(answers) {
+            match answer {
+                Ok(Started::Judged { slots, permits, denial }) => {
+                    self.judged(turn, wanted, pass, Judgement { slots, permits, denial });
+                }
+                Ok(Started::Stale) => {
+                    self.known.remove(&turn.account);
+                    pass.again.push(turn.account);
+                }
+                Err(error) => {
+                    pass.again.push(turn.account);
+                    failed = Some(error.into());
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Picks what was admitted; an account that was denied leaves the ring.
+    fn judged(&mut self, mut turn: Turn, mut wanted: Vec<Head>, pass: &mut Pass, judgement: Judgement) {
+        let Judgement { slots, permits, denial } = judgement;
+        let left = wanted.split_off(permits.len());
+        turn.started += permits.len();
+        if let Some(known) = self.known.get_mut(&turn.account) {
+            known.heads = (2 * turn.started).clamp(HEADS_MIN, HEADS_MAX);
+        }
+        let begun = slots.current + 1 - u32::try_from(permits.len()).unwrap_or(slots.current);
+        for ((head, permit), current) in wanted.into_iter().zip(permits).zip(begun..) {
+            pass.places.take(&head);
+            let cancel = self.engine.later.begin(head.seq, gate_of(&head));
+            let slots = SlotStanding { current, ..slots };
+            pass.picks.push(Pick { account: turn.account, head, permit, slots, cancel });
+        }
+        match denial {
+            None => pass.turns.push_back(turn),
+            Some(Denial::Credits { held: false }) => {
+                let mut left = left.into_iter();
+                if let Some(head) = left.next() {
+                    self.refuse(turn.account, head.seq);
+                }
+                left.rev().for_each(|head| turn.heads.push_front(head));
+                pass.turns.push_back(turn);
+            }
+            Some(_) => self.leave(turn.account), // Called out when that may change.
+        }
     }
 
     fn leave(&mut self, account: AccountId) {
@@ -268,7 +309,7 @@ impl Scheduler {
     }
 
     /// How many more attempts each endpoint takes now. One without a provider takes any number: its tasks fail at once.
-    fn rooms(&self, now: Timestamp) -> [usize; Endpoint::ALL.len()] {
+    fn rooms(&self, now: Timestamp) -> Rooms {
         Endpoint::ALL.map(|endpoint| match self.engine.catalog().line(endpoint) {
             Ok(line) => line.room(now).saturating_sub(self.engine.later.entering(endpoint)),
             Err(_) => usize::MAX,
@@ -276,7 +317,7 @@ impl Scheduler {
     }
 
     /// Looks at parked accounts again whose endpoint has room now, as many as that; whether there were any.
-    fn unpark(&mut self, rooms: &[usize; Endpoint::ALL.len()]) -> bool {
+    fn unpark(&mut self, rooms: &Rooms) -> bool {
         let mut any = false;
         for endpoint in Endpoint::ALL {
             for _ in 0..rooms[endpoint.index()] {
@@ -288,13 +329,8 @@ impl Scheduler {
         any
     }
 
-    /// Asks admission, on an account that is up to date.
-    async fn start(
-        &mut self,
-        account: AccountId,
-        heads: &[Head],
-        now: Timestamp,
-    ) -> Result<Started, DecideError> {
+    /// What admission is asked, on an account that is up to date.
+    async fn ask(&mut self, account: AccountId, heads: &[Head], now: Timestamp) -> Result<Start, DecideError> {
         let known = match self.known.get(&account) {
             Some(known) if now < known.cycle_ends_at => *known,
             _ => self.read(account).await?,
@@ -306,17 +342,13 @@ impl Scheduler {
             };
             Want { hold: head.hold, usually_ends: now.plus(usually) }
         };
-        let start = Start { facts: known.facts, now, wants: heads.iter().map(want).collect() };
-        let started = self.engine.admission().start(&start).await.map_err(DecideError::from)?;
-        if matches!(started, Started::Stale) {
-            self.known.remove(&account);
-        }
-        Ok(started)
+        Ok(Start { facts: known.facts, now, wants: heads.iter().map(want).collect() })
     }
 
     async fn read(&mut self, account: AccountId) -> Result<Known, DecideError> {
         let account = self.engine.parts.current(account).await?;
-        let known = Known { facts: self.engine.parts.facts(&account), cycle_ends_at: account.cycle.ends_at };
+        let (facts, cycle_ends_at) = (self.engine.parts.facts(&account), account.cycle.ends_at);
+        let known = Known { facts, cycle_ends_at, heads: HEADS_MIN };
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
@@ -445,30 +477,70 @@ impl Parked {
     }
 }
 
+/// How many more attempts each endpoint takes.
+type Rooms = [usize; Endpoint::ALL.len()];
+
+/// Places that are left: of this node, and of each endpoint.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    free: usize,
+    rooms: Rooms,
+}
+
+impl Places {
+    /// One in so many of them, rounded up.
+    fn share(self, among: usize) -> Self {
+        Self { free: self.free.div_ceil(among), rooms: self.rooms.map(|room| room.div_ceil(among)) }
+    }
+
+    /// This task has one. The sandbox has room for any number of test tasks.
+    fn take(&mut self, head: &Head) {
+        self.free -= 1;
+        self.rooms[head.endpoint.index()] -= usize::from(head.kind == KeyKind::Live);
+    }
+
+    const fn has(&self, head: &Head) -> bool {
+        self.free > 0 && (matches!(head.kind, KeyKind::Test) || self.rooms[head.endpoint.index()] > 0)
+    }
+}
+
+/// One pass over the ring.
+#[derive(Default)]
+struct Pass {
+    now: Timestamp,
+    places: Places,
+    /// Accounts that have heads left, in turn.
+    turns: VecDeque<Turn>,
+    picks: Vec<Pick>,
+    /// Accounts that have their next turn in the next pass.
+    again: Vec<AccountId>,
+}
+
 /// What an account may start in this pass.
 struct Turn {
     account: AccountId,
     heads: VecDeque<Head>,
     /// There may be more behind these.
     more: bool,
+    /// In this pass.
+    started: usize,
 }
 
 impl Turn {
-    /// The next heads, at most `share`, and of each endpoint's at most its room.
-    fn take(&mut self, share: usize, mut rooms: [usize; Endpoint::ALL.len()]) -> Vec<Head> {
+    /// The next heads, as long as there is a place for each.
+    fn take(&mut self, mut places: Places) -> Vec<Head> {
         let mut taken = Vec::new();
-        while taken.len() < share
-            && let Some(head) = self.heads.front()
-        {
-            if head.kind == KeyKind::Live {
-                let room = &mut rooms[head.endpoint.index()];
-                if *room == 0 {
-                    break;
-                }
-                *room -= 1;
-            }
-            taken.extend(self.heads.pop_front());
+        while let Some(head) = self.heads.pop_front_if(|head| places.has(head)) {
+            places.take(&head);
+            taken.push(head);
         }
         taken
     }
+}
+
+/// What admission says of the tasks of one account.
+struct Judgement {
+    slots: SlotStanding,
+    permits: Vec<Permit>,
+    denial: Option<Denial>,
 }

@@ -278,8 +278,18 @@ pub trait Tasks: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn accounts_waiting(&self) -> Result<Vec<AccountId>, StoreError>;
 
-    /// The next tasks of the account that may run, higher priority first, then first in, first out; at most `count`,
-    /// and of live tasks only those of these endpoints. Only looks.
+    /// The next tasks of each of these accounts that may run, higher priority first, then first in, first out; at most
+    /// as many as are asked for, and of live tasks only those of these endpoints. Only looks.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn heads_of(
+        &self,
+        asked: &[(AccountId, usize)],
+        endpoints: Endpoints,
+    ) -> Result<Vec<Vec<Head>>, StoreError>;
+
+    /// The same of one account.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -288,10 +298,12 @@ pub trait Tasks: Send + Sync {
         account: AccountId,
         endpoints: Endpoints,
         count: usize,
-    ) -> Result<Vec<Head>, StoreError>;
+    ) -> Result<Vec<Head>, StoreError> {
+        Ok(self.heads_of(&[(account, count)], endpoints).await?.pop().unwrap_or_default())
+    }
 
     /// Claims these tasks, in one statement, those that still wait. From the call on (not from the first poll)
-    /// [`Tasks::heads`] of this node does not show them; if the claim fails it does again.
+    /// [`Tasks::heads_of`] of this node does not show them; if the claim fails it does again.
     fn claim(&self, tasks: Vec<TaskSeq>, now: Timestamp) -> Claiming;
 
     /// Puts a claimed task back to its place in the queue. False if the claim was lost.

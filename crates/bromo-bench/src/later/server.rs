@@ -23,6 +23,8 @@ pub(crate) struct Place<'a> {
     pub(crate) folder: PathBuf,
     /// PostgreSQL and Redis, where nodes share them.
     pub(crate) shared: Option<&'a Shared>,
+    /// Whether other queues are measured on the same PostgreSQL.
+    pub(crate) peers: bool,
 }
 
 /// What nodes share.

@@ -193,8 +193,8 @@ async fn pick(
     count: usize,
 ) -> Result<Vec<i64>, StoreError> {
     let each = count / accounts.len() + 1;
-    let heads = accounts.iter().map(|account| store.heads(*account, Endpoints::ALL, each));
-    let heads = try_join_all(heads).await?;
+    let asked: Vec<_> = accounts.iter().map(|account| (*account, each)).collect();
+    let heads = store.heads_of(&asked, Endpoints::ALL).await?;
     accounts.rotate_left(count.min(accounts.len()));
     let mut picks: Vec<_> = heads.iter().flatten().map(|head| head.seq).collect();
     picks.truncate(count);

@@ -1,18 +1,17 @@
-//! Taking deliveries, giving them back, and recording attempts at them.
+//! Recording attempts at deliveries, and giving taken ones back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bromo_rules::id::NodeId;
-use bromo_rules::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::attempted::Columns;
 use super::delivery_rows::{DELIVERED, GIVEN_UP};
 use super::lane::{Answers, Job};
-use super::link::{Rows, call};
+use super::link::{Call, Rows, call};
 use super::local::{Local, Moves};
 use super::rows::get;
 use super::tx::Tx;
@@ -29,63 +28,30 @@ const PUT_BACK: &str = "UPDATE due d SET node = NULL FROM (
         SELECT seq FROM due WHERE seq = ANY($1) AND node = $2 ORDER BY seq FOR UPDATE) f
     WHERE d.seq = f.seq";
 
-/// So many of each receiver, its oldest ones; those that another node is at are left to it.
-const TAKE: &str = "WITH found AS MATERIALIZED (
-        SELECT d.seq, w.turn FROM unnest($3::bigint[], $4::bytea[], $5::bigint[]) WITH ORDINALITY
-            AS w (account, host, count, turn)
-        CROSS JOIN LATERAL (
-            SELECT seq FROM due WHERE lane = $2 AND account = w.account AND host = w.host AND due_at <= $6
-                AND node IS NULL
-            ORDER BY due_at, seq LIMIT w.count FOR UPDATE SKIP LOCKED) d),
-    taken AS (UPDATE due d SET node = $1 FROM found f WHERE d.seq = f.seq RETURNING d.seq, f.turn, d.due_at)
-    SELECT seq, turn FROM taken ORDER BY due_at, seq";
-
 /// What this lane writes.
 pub(super) enum Send {
-    /// Takes what is due.
-    Take(TakeAsk),
     /// Gives taken ones back whose attempts were cut.
     PutBack(Vec<TaskSeq>, NodeId, Arc<Local>),
     /// An attempt that was made, and what follows it.
     Attempt(TaskSeq, DeliveryAttempt, Next, Arc<Local>),
 }
 
-/// Deliveries to be taken.
-pub(super) struct TakeAsk {
-    /// Who takes them.
-    pub(super) node: NodeId,
-    /// Fresh or retry, as a column keeps it.
-    pub(super) lane: i16,
-    /// When.
-    pub(super) now: Timestamp,
-    /// Account, host, and how many it has room for.
-    pub(super) receivers: Vec<(i64, Vec<u8>, usize)>,
-    /// How many in all.
-    pub(super) count: usize,
-    /// To be told.
-    pub(super) local: Arc<Local>,
-}
-
 impl Job for Send {
-    /// Which were taken.
-    type Answer = Vec<TaskSeq>;
+    type Answer = ();
     const GUARDED: bool = true;
     const ROWS_MAX: usize = 512;
 
     fn rows(&self) -> usize {
         match self {
-            Self::Take(ask) => ask.count,
             Self::PutBack(seqs, ..) => seqs.len(),
             Self::Attempt(..) => 1,
         }
     }
 
-    async fn run(tx: &Tx<'_>, jobs: &[Self]) -> Result<Answers<Vec<TaskSeq>>, StoreError> {
-        let mut seqs = Vec::new();
-        let (mut back, mut node) = (Vec::new(), 0);
+    async fn run(tx: &Tx<'_>, jobs: &[Self]) -> Result<Answers<()>, StoreError> {
+        let (mut seqs, mut back, mut node) = (Vec::new(), Vec::new(), 0);
         for job in jobs {
             match job {
-                Self::Take(ask) => node = ask.node.to_i64(),
                 Self::PutBack(some, by, _) => {
                     back.extend_from_slice(some);
                     node = by.to_i64();
@@ -99,7 +65,7 @@ impl Job for Send {
             let [locked] = tx.read([call(LOCK, &[&seqs])]).await?;
             locked
         } else {
-            let [_, locked] = tx.read([call(PUT_BACK, &[&back, &node]), call(LOCK, &[&seqs])]).await?;
+            let [_, locked] = tx.read([put_back_call(&back, &node), call(LOCK, &[&seqs])]).await?;
             locked
         };
         let mut group = Group::new(&locked)?;
@@ -107,29 +73,17 @@ impl Job for Send {
         if !missing.is_empty() {
             group.over(&tx.query(OVER, &[&missing]).await?)?;
         }
-        let mut answers: Answers<Vec<TaskSeq>> = jobs.iter().map(|job| group.record(job)).collect();
-        let more = jobs.iter().any(|job| matches!(job, Self::Take(_)));
-        group.columns.write(tx, more).await?;
-        // Afterwards, so that what was given back can be taken.
-        for (job, answer) in jobs.iter().zip(&mut answers) {
-            if let Self::Take(ask) = job {
-                *answer = Ok(take(tx, ask).await?);
-            }
-        }
+        let answers: Answers<()> = jobs.iter().map(|job| group.record(job)).collect();
+        group.columns.write(tx).await?;
         let local = jobs.iter().find_map(|job| match job {
             Self::Attempt(.., local) => Some(local),
-            Self::Take(_) | Self::PutBack(..) => None,
+            Self::PutBack(..) => None,
         });
         if let Some(local) = local {
             local.moved(Moves { pending: -group.columns.closed(), ..Moves::default() });
             local.sent(seqs.len() as u64);
         }
         Ok(answers)
-    }
-
-    fn unheard(self, taken: Vec<TaskSeq>) -> Option<Self> {
-        let Self::Take(ask) = self else { return None };
-        (!taken.is_empty()).then(|| Self::PutBack(taken, ask.node, ask.local))
     }
 
     fn unwritten(&self) {
@@ -139,41 +93,6 @@ impl Job for Send {
             local.doubt();
         }
     }
-}
-
-/// One of each receiver, and round again those that had it, until there are enough.
-async fn take(tx: &Tx<'_>, ask: &TakeAsk) -> Result<Vec<TaskSeq>, StoreError> {
-    let mut left: Vec<(usize, usize)> = ask.receivers.iter().map(|(.., room)| *room).enumerate().collect();
-    let mut taken = Vec::new();
-    while taken.len() < ask.count && !left.is_empty() {
-        let wanted = ask.count - taken.len();
-        let each = (wanted / left.len()).max(1);
-        let (mut accounts, mut hosts, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        let asked: Vec<(usize, usize, usize)> =
-            left.iter().take(wanted).map(|(at, room)| (*at, *room, each.min(*room))).collect();
-        for (at, _, count) in &asked {
-            let (account, host, _) = &ask.receivers[*at];
-            accounts.push(*account);
-            hosts.push(host.as_slice());
-            counts.push(i64::try_from(*count).unwrap_or(i64::MAX));
-        }
-        let (node, now) = (ask.node.to_i64(), ask.now.millis());
-        let rows = tx.query(TAKE, &[&node, &ask.lane, &accounts, &hosts, &counts, &now]).await?;
-        let mut found = vec![0; asked.len()];
-        for row in &rows {
-            taken.push(get(row, 0)?);
-            let turn: i64 = get(row, 1)?;
-            if let Some(found) = usize::try_from(turn - 1).ok().and_then(|turn| found.get_mut(turn)) {
-                *found += 1;
-            }
-        }
-        // Who gave less than was asked of it has no more.
-        let rest = left.split_off(asked.len());
-        let more =
-            asked.iter().zip(&found).filter(|((_, room, count), found)| *found == count && room > count);
-        left = rest.into_iter().chain(more.map(|((at, room, count), _)| (*at, room - count))).collect();
-    }
-    Ok(taken)
 }
 
 /// A pending delivery as its attempt finds it.
@@ -201,7 +120,12 @@ fn pending(row: &Row) -> Result<Pending, StoreError> {
     })
 }
 
-/// Gives back what this node took.
+/// Gives these back, if this node has them.
+pub(super) fn put_back_call<'a>(taken: &'a Vec<TaskSeq>, node: &'a i64) -> Call<'a> {
+    call(PUT_BACK, &[taken, node])
+}
+
+/// The same by itself.
 pub(super) async fn put_back(tx: &Tx<'_>, taken: &[TaskSeq], node: NodeId) -> Result<(), StoreError> {
     tx.execute(PUT_BACK, &[&taken, &node.to_i64()]).await?;
     Ok(())
@@ -228,16 +152,16 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    fn record(&mut self, job: &'a Send) -> Result<Vec<TaskSeq>, StoreError> {
-        let Send::Attempt(seq, attempt, next, _) = job else { return Ok(Vec::new()) };
+    fn record(&mut self, job: &'a Send) -> Result<(), StoreError> {
+        let Send::Attempt(seq, attempt, next, _) = job else { return Ok(()) };
         let missing = StoreError::Missing { what: "delivery" };
         let number = i32::try_from(attempt.number).unwrap_or(i32::MAX);
         let Some(pending) = self.due.get_mut(seq) else {
             // The same call again, after one whose outcome was not known.
-            return self.over.get(seq).map(|_| Vec::new()).ok_or(missing);
+            return self.over.get(seq).map(drop).ok_or(missing);
         };
         if number <= pending.attempts {
-            return Ok(Vec::new());
+            return Ok(());
         }
         pending.attempts = number;
         pending.round_attempts += 1;
@@ -255,6 +179,6 @@ impl<'a> Group<'a> {
             self.over.insert(*seq, number);
             self.due.remove(seq);
         }
-        Ok(Vec::new())
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::attempt::Pending;
-use super::link::{Call, call};
+use super::link::call;
 use super::tx::Tx;
 use crate::deliveries::DeliveryAttempt;
 use crate::error::StoreError;
@@ -109,8 +109,8 @@ impl<'a> Columns<'a> {
         i64::try_from(self.over.seqs.len()).unwrap_or(0)
     }
 
-    /// Writes all of it, and commits unless more is to come.
-    pub(super) async fn write(&self, tx: &Tx<'_>, more: bool) -> Result<(), StoreError> {
+    /// Writes all of it and commits.
+    pub(super) async fn write(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
         if self.attempts.seqs.is_empty() {
             return Ok(());
         }
@@ -123,19 +123,11 @@ impl<'a> Columns<'a> {
         let close =
             call(CLOSE, &[ids, seqs, accounts, booked_at, delivered_at, ended_at, made, states, hosts]);
         match (retried.is_empty(), seqs.is_empty()) {
-            (true, true) => send(tx, [attempts], more).await,
-            (true, false) => send(tx, [attempts, close], more).await,
-            (false, true) => send(tx, [attempts, retry], more).await,
-            (false, false) => send(tx, [attempts, retry, close], more).await,
+            (true, true) => drop(tx.commit([attempts]).await?),
+            (true, false) => drop(tx.commit([attempts, close]).await?),
+            (false, true) => drop(tx.commit([attempts, retry]).await?),
+            (false, false) => drop(tx.commit([attempts, retry, close]).await?),
         }
+        Ok(())
     }
-}
-
-async fn send<const N: usize>(tx: &Tx<'_>, calls: [Call<'_>; N], more: bool) -> Result<(), StoreError> {
-    if more {
-        tx.read(calls).await?;
-    } else {
-        tx.commit(calls).await?;
-    }
-    Ok(())
 }

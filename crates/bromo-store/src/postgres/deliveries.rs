@@ -1,18 +1,16 @@
 //! Deliveries in PostgreSQL.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bromo_rules::id::AccountId;
 use bromo_rules::task::TaskId;
 use bromo_rules::time::Timestamp;
-use tokio_postgres::Row;
 
-use super::attempt::{Send, TakeAsk};
+use super::attempt::Send;
 use super::delivery_rows;
-use super::rows::{self, get};
-use super::task_rows::{self, TASK_COLUMNS, task_columns};
+use super::rows;
+use super::take::{TakeAsk, Taking};
 use super::tx::Tx;
 use super::{PostgresStore, delivery_list, outbox, redeliver, secrets};
 use crate::deliveries::{
@@ -24,18 +22,6 @@ use crate::tasks::TaskSeq;
 
 /// Deliveries that are made again with one commit.
 const REDELIVER_MAX: u32 = 200;
-
-/// What is needed to send them.
-const READ: &str = concat!(
-    "SELECT ",
-    task_columns!(),
-    ", r.response, d.host, d.attempts, d.round_attempts, s.current, s.previous, s.previous_until, d.seq
-     FROM due d JOIN tasks t ON t.account = d.account AND t.id = d.id
-        JOIN results r ON r.seq = d.seq AND r.id = d.id
-        LEFT JOIN queue q ON false
-        LEFT JOIN webhook_secrets s ON s.account = d.account
-     WHERE d.seq = ANY($1)"
-);
 
 #[async_trait]
 impl Deliveries for PostgresStore {
@@ -55,18 +41,9 @@ impl Deliveries for PostgresStore {
         let (lane, node, local) = (outbox::lane_number(lane), parts.node, Arc::clone(&parts.local));
         let take = TakeAsk { node, lane, now, receivers, count, local };
         // An answer that was lost may have been a good one.
-        let taken = parts.sends.ask(Send::Take(take)).await.inspect_err(|_| parts.local.doubt())?;
-        let guard = Guard { store: self, taken };
-        let rows = parts.shared.query(READ, &[&guard.taken]).await?;
-        let mut due = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let one = read(row)?;
-            due.insert(one.seq, one);
-        }
-        let taken = guard.keep();
-        parts.local.held().deliveries.extend(due.keys());
-        // One that was taken from us since is another's.
-        Ok(taken.iter().filter_map(|seq| due.remove(seq)).collect())
+        let due = parts.dues.ask(Taking::Due(take)).await.inspect_err(|_| parts.local.doubt())?;
+        parts.local.held().deliveries.extend(due.iter().map(|due| due.seq));
+        Ok(due)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -88,7 +65,7 @@ impl Deliveries for PostgresStore {
         if !matches!(recorded, Err(StoreError::Unavailable { .. })) {
             self.parts.local.held().deliveries.remove(&seq);
         }
-        recorded.map(drop)
+        recorded
     }
 
     fn put_back(&self, taken: &[TaskSeq]) {
@@ -200,38 +177,4 @@ impl PostgresStore {
         }
         Ok(())
     }
-}
-
-/// Puts deliveries back that were taken for somebody who did not get them.
-struct Guard<'a> {
-    store: &'a PostgresStore,
-    taken: Vec<TaskSeq>,
-}
-
-impl Guard<'_> {
-    fn keep(mut self) -> Vec<TaskSeq> {
-        std::mem::take(&mut self.taken)
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        self.store.put_back(&self.taken);
-    }
-}
-
-fn read(row: &Row) -> Result<Due, StoreError> {
-    const AT: usize = TASK_COLUMNS;
-    let task = task_rows::task(row, 0)?;
-    let host: &[u8] = get(row, AT + 1)?;
-    Ok(Due {
-        seq: get(row, AT + 7)?,
-        url: task.webhook.as_deref().unwrap_or_default().to_owned(),
-        task,
-        response: get(row, AT)?,
-        host: task_rows::text(host)?.to_owned(),
-        attempt: task_rows::small::<u32>(row, AT + 2)? + 1,
-        round_attempt: task_rows::small::<u32>(row, AT + 3)? + 1,
-        secrets: delivery_rows::secrets(row, AT + 4)?,
-    })
 }

@@ -184,7 +184,7 @@ async fn gather<J: Job>(jobs: &mut mpsc::Receiver<Asked<J>>, mut group: Vec<J>) 
 
 /// Runs the group, or, where it fails for one job's sake, each job alone.
 async fn settle<J: Job>(link: &Link, guard: Option<NodeId>, jobs: &[J]) -> Answers<J::Answer> {
-    let (error, fault) = match attempt(link, guard, jobs).await {
+    let (error, fault) = match attempt(Tx::new(link, J::BEGIN, guard), jobs).await {
         Ok(answers) => return answers,
         Err(failed) => failed,
     };
@@ -206,7 +206,7 @@ async fn one_by_one<J: Job>(link: &Link, guard: Option<NodeId>, jobs: &[J]) -> A
             answers.push(Err(StoreError::Unavailable { reason: "the database is too slow".to_owned() }));
             continue;
         }
-        let outcome = match attempt(link, guard, std::slice::from_ref(job)).await {
+        let outcome = match attempt(Tx::new(link, J::BEGIN, guard).again(), std::slice::from_ref(job)).await {
             Ok(mut answer) => answer.pop().unwrap_or_else(|| Err(unanswered())),
             Err((error, fault)) => match alone(link, guard, job, error, fault).await {
                 Ok(answer) => Ok(answer),
@@ -233,7 +233,7 @@ async fn alone<J: Job>(
         if fault != Some(Fault::Race) {
             break;
         }
-        match attempt(link, guard, std::slice::from_ref(job)).await {
+        match attempt(Tx::new(link, J::BEGIN, guard).again(), std::slice::from_ref(job)).await {
             Ok(mut answers) => {
                 return answers.pop().unwrap_or_else(|| Err(unanswered())).map_err(|e| (e, None));
             }
@@ -246,12 +246,7 @@ async fn alone<J: Job>(
 type Failed = (StoreError, Option<Fault>);
 
 /// One transaction. An error of the job's own has no fault.
-async fn attempt<J: Job>(
-    link: &Link,
-    guard: Option<NodeId>,
-    jobs: &[J],
-) -> Result<Answers<J::Answer>, Failed> {
-    let tx = Tx::new(link, J::BEGIN, guard);
+async fn attempt<J: Job>(tx: Tx<'_>, jobs: &[J]) -> Result<Answers<J::Answer>, Failed> {
     let ran = AssertUnwindSafe(J::run(&tx, jobs)).catch_unwind().await;
     let outcome = match ran {
         Ok(Ok(answers)) if answers.len() == jobs.len() => tx.finish().await.map(|()| answers),

@@ -52,6 +52,7 @@ mod sign_ins;
 mod strays;
 mod submit;
 mod target;
+mod take;
 mod task_read;
 mod task_rows;
 mod tasks;
@@ -84,11 +85,16 @@ use self::settle::Ending;
 use self::shared::Shared;
 use self::submit::Submission;
 pub(crate) use self::target::{Found, Progress, Target, task_key_hash};
+use self::take::Taking;
 use crate::error::StoreError;
 use crate::ledger::Charge;
 
 /// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
 const OTHERS: usize = 2;
+
+/// Lanes of submits. Each account has one of them, or they would wait for each other's locks; one writes while another
+/// waits for the disk.
+const SUBMIT_LANES: usize = 2;
 
 /// Accounts, members, keys, ledger, pages, tasks and deliveries in one PostgreSQL database, which other nodes share.
 ///
@@ -102,10 +108,11 @@ pub struct PostgresStore {
 struct Parts {
     shared: Shared,
     charges: Lane<Charge>,
-    submits: Lane<Submission>,
+    submits: [Lane<Submission>; SUBMIT_LANES],
     takes: Lane<Take>,
     ends: Lane<Ending>,
     sends: Lane<Send>,
+    dues: Lane<Taking>,
     others: Lane<Other>,
     local: Arc<Local>,
     turns: Turns,
@@ -129,17 +136,18 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let mut plan = Plan::new(connector, settings.node);
     let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
     let charges = plan.lane(1);
-    let submits = plan.lane(1);
+    let submits = std::array::from_fn(|_| plan.lane(1));
     let takes = plan.lane(1);
     let ends = plan.lane(1);
     let sends = plan.lane(1);
+    let dues = plan.lane(1);
     let others = plan.lane(OTHERS);
     let (local, node) = (Arc::new(Local::default()), settings.node);
     plan.keep_house(Arc::clone(&local));
     let duty = Duty { schema: &migrations::STORE, local: Some(Arc::clone(&local)) };
     let home = plan.start("store-postgres", settings, duty)?;
     let turns = Turns::default();
-    let parts = Parts { shared, charges, submits, takes, ends, sends, others, local, turns, node, home };
+    let parts = Parts { shared, charges, submits, takes, ends, sends, dues, others, local, turns, node, home };
     Ok(PostgresStore { parts: Arc::new(parts) })
 }
 

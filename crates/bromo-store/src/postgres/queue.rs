@@ -19,16 +19,19 @@ use crate::tasks::{Endpoints, Head, TaskSeq};
 
 /// One priority after the other, from the floor on, which spares the dead entries before it. Within one, the front of
 /// each line, so that what an endpoint holds up is not walked over.
-const HEADS: &str = "SELECT h.seq, h.endpoint, h.line, h.hold FROM (
-        SELECT priority, floor FROM queue_in WHERE account = $1 ORDER BY priority DESC) p
+const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
+    FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (account, count, turn)
     CROSS JOIN LATERAL (
-        SELECT f.* FROM unnest($2::smallint[]) AS l (line) CROSS JOIN LATERAL (
-            SELECT seq, endpoint, line, hold FROM queue
-            WHERE account = $1 AND priority = p.priority AND line = l.line AND seq + 0 >= p.floor
-                AND node IS NULL AND not_before IS NULL
-            ORDER BY seq + 0 LIMIT $3) f
-        ORDER BY f.seq LIMIT $3) h
-    LIMIT $3";
+        SELECT f.* FROM (
+            SELECT priority, floor FROM queue_in WHERE account = w.account ORDER BY priority DESC) p
+        CROSS JOIN LATERAL (
+            SELECT t.* FROM unnest($3::smallint[]) AS l (line) CROSS JOIN LATERAL (
+                SELECT seq, endpoint, line, hold FROM queue
+                WHERE account = w.account AND priority = p.priority AND line = l.line AND seq + 0 >= p.floor
+                    AND node IS NULL AND not_before IS NULL
+                ORDER BY seq + 0 LIMIT w.count) t
+            ORDER BY t.seq LIMIT w.count) f
+        LIMIT w.count) h";
 
 const DEPTH: &str = "SELECT i.priority, i.tasks - coalesce(o.claimed + o.removed, 0), coalesce(o.claimed, 0)
     FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
@@ -63,26 +66,33 @@ pub(super) fn lines(endpoints: Endpoints) -> Vec<i16> {
     live.map(numbers::of_endpoint).chain([TEST_LINE]).collect()
 }
 
-/// The next tasks of the account, higher priority first, then in order.
+/// The next tasks of each account, as many as asked for, higher priority first, then in order.
 pub(super) async fn heads(
     shared: &Shared,
-    account: AccountId,
+    asked: &[(AccountId, usize)],
     lines: &[i16],
-    count: usize,
-) -> Result<Vec<Head>, StoreError> {
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let rows = shared.query(HEADS, &[&account.to_i64(), &lines, &count]).await?;
-    rows.iter().map(head).collect()
+) -> Result<Vec<Vec<Head>>, StoreError> {
+    let accounts: Vec<i64> = asked.iter().map(|(account, _)| account.to_i64()).collect();
+    let counts: Vec<i64> =
+        asked.iter().map(|(_, count)| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
+    let mut heads: Vec<Vec<Head>> = asked.iter().map(|_| Vec::new()).collect();
+    for row in &shared.query(HEADS, &[&accounts, &counts, &lines]).await? {
+        let turn: i64 = get(row, 0)?;
+        if let Some(heads) = usize::try_from(turn - 1).ok().and_then(|turn| heads.get_mut(turn)) {
+            heads.push(head(row)?);
+        }
+    }
+    Ok(heads)
 }
 
 fn head(row: &Row) -> Result<Head, StoreError> {
-    let line: i16 = get(row, 2)?;
+    let line: i16 = get(row, 3)?;
     let kind = if line == TEST_LINE { KeyKind::Test } else { KeyKind::Live };
     Ok(Head {
-        seq: get(row, 0)?,
-        endpoint: task_rows::endpoint(row, 1)?,
+        seq: get(row, 1)?,
+        endpoint: task_rows::endpoint(row, 2)?,
         kind,
-        hold: Credits::new(get(row, 3)?),
+        hold: Credits::new(get(row, 4)?),
     })
 }
 

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::lane::{Answers, Job};
-use super::link::call;
+use super::link::{Rows, call};
 use super::local::{Local, Moves};
 use super::rows::get;
 use super::task_rows;
@@ -144,7 +144,7 @@ impl Submission {
 struct Known {
     waiting: HashMap<i64, [u64; Priority::COUNT]>,
     keys: HashMap<Uuid, KeyTaken>,
-    /// Of a job that is alone: ids of its tasks that are taken.
+    /// Of a job that failed once: ids of its tasks that are taken.
     ids: Vec<Uuid>,
 }
 
@@ -163,18 +163,21 @@ impl Known {
                 owners.push(job.account.to_i64());
             }
         }
-        // A group whose ids are not all new fails, and each of its jobs comes here alone.
-        let alone = if let [job] = jobs { Some(job) } else { None };
-        let ids: Vec<Uuid> =
-            alone.iter().flat_map(|job| &job.tasks).map(|task| task_rows::uuid(task.id)).collect();
-        let [_, waiting, keys, taken] = tx
-            .read([
-                call(LOCK, &[&LOCK_CLASS, &locks]),
-                call(WAITING, &[&accounts]),
-                call(KEYS, &[&hashes, &owners]),
-                call(IDS, &[&accounts[0], &ids]),
-            ])
-            .await?;
+        // Ids that are taken are met by chance, so they are looked for only by a job that failed once: it is alone then.
+        let ids: Vec<Uuid> = match jobs {
+            [job] if tx.is_again() => job.tasks.iter().map(|task| task_rows::uuid(task.id)).collect(),
+            _ => Vec::new(),
+        };
+        let mut calls = vec![call(LOCK, &[&LOCK_CLASS, &locks]), call(WAITING, &[&accounts])];
+        if !hashes.is_empty() {
+            calls.push(call(KEYS, &[&hashes, &owners]));
+        }
+        if !ids.is_empty() {
+            calls.push(call(IDS, &[&accounts[0], &ids]));
+        }
+        let mut answers = tx.read_all(&calls).await?.into_iter().skip(1);
+        let mut next = |asked: bool| if asked { answers.next().unwrap_or_default() } else { Rows::default() };
+        let (waiting, keys, taken) = (next(true), next(!hashes.is_empty()), next(!ids.is_empty()));
         let mut known = Self::default();
         for row in &waiting.rows {
             known.count(row)?;

@@ -36,7 +36,9 @@ impl Tasks for PostgresStore {
         queued_max: u64,
     ) -> Result<Submitted, StoreError> {
         let local = Arc::clone(&self.parts.local);
-        self.parts.submits.ask(Submission::new(account, tasks, queued_max, local)).await
+        let submits = &self.parts.submits;
+        let lane = &submits[account.to_i64().unsigned_abs() as usize % submits.len()];
+        lane.ask(Submission::new(account, tasks, queued_max, local)).await
     }
 
     async fn lookup_task(
@@ -108,27 +110,32 @@ impl Tasks for PostgresStore {
         queue::accounts_waiting(&self.parts.shared).await
     }
 
-    async fn heads(
+    async fn heads_of(
         &self,
-        account: AccountId,
+        asked: &[(AccountId, usize)],
         endpoints: Endpoints,
-        count: usize,
-    ) -> Result<Vec<Head>, StoreError> {
+    ) -> Result<Vec<Vec<Head>>, StoreError> {
         // What is claimed while we look is not shown either.
         let before = self.parts.local.hidden().clone();
         let lines = queue::lines(endpoints);
-        let mut wanted = count;
+        let mut wanted = asked.to_vec();
         loop {
-            let found = queue::heads(&self.parts.shared, account, &lines, wanted).await?;
-            let all = found.len() < wanted;
+            let mut found = queue::heads(&self.parts.shared, &wanted, &lines).await?;
             let hidden = self.parts.local.hidden();
-            let seen = |head: &Head| !before.contains(&head.seq) && !hidden.contains(&head.seq);
-            let mut heads: Vec<_> = found.into_iter().filter(seen).collect();
-            if all || heads.len() >= count {
-                heads.truncate(count);
-                return Ok(heads);
+            let out_of_sight = before.len().max(hidden.len());
+            let mut enough = true;
+            for ((heads, (_, count)), (_, wanted)) in found.iter_mut().zip(asked).zip(&mut wanted) {
+                let all = heads.len() < *wanted;
+                heads.retain(|head| !before.contains(&head.seq) && !hidden.contains(&head.seq));
+                if !all && heads.len() < *count {
+                    enough = false;
+                    *wanted += (count - heads.len()).max(out_of_sight.min(*count));
+                }
+                heads.truncate(*count);
             }
-            wanted += (count - heads.len()).max(before.len().max(hidden.len()).min(count));
+            if enough {
+                return Ok(found);
+            }
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Tx<'a> {
     link: &'a Link,
     begin: &'static str,
     guard: Option<NodeId>,
+    is_again: bool,
     begun: Cell<bool>,
     committed: Cell<bool>,
     fault: Cell<Option<Fault>>,
@@ -36,7 +37,18 @@ impl<'a> Tx<'a> {
     /// On this connection, which nobody else uses meanwhile, begun with this statement. With a node, nothing is written unless its row is there.
     pub(super) const fn new(link: &'a Link, begin: &'static str, guard: Option<NodeId>) -> Self {
         let (begun, committed, fault) = (Cell::new(false), Cell::new(false), Cell::new(None));
-        Self { link, begin, guard, begun, committed, fault }
+        Self { link, begin, guard, is_again: false, begun, committed, fault }
+    }
+
+    /// The same for what failed once.
+    pub(super) const fn again(mut self) -> Self {
+        self.is_again = true;
+        self
+    }
+
+    /// Whether the same failed once: it is time to look for what it may have met.
+    pub(super) const fn is_again(&self) -> bool {
+        self.is_again
     }
 
     /// Runs these statements one after the other, in one round trip. Each sees what those before it wrote and what
@@ -45,6 +57,14 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// [`StoreError::Unavailable`]; the transaction is at an end.
     pub(super) async fn read<const N: usize>(&self, calls: [Call<'_>; N]) -> Result<[Rows; N], StoreError> {
+        Ok(array(self.trip(&calls, false).await?))
+    }
+
+    /// The same for a number that differs.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the transaction is at an end.
+    pub(super) async fn read_all(&self, calls: &[Call<'_>]) -> Result<Vec<Rows>, StoreError> {
         self.trip(calls, false).await
     }
 
@@ -53,7 +73,7 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// [`StoreError::Unavailable`]; nothing was written, or, if the connection was lost, all may be.
     pub(super) async fn commit<const N: usize>(&self, calls: [Call<'_>; N]) -> Result<[Rows; N], StoreError> {
-        self.trip(calls, true).await
+        Ok(array(self.trip(&calls, true).await?))
     }
 
     /// All rows of a statement, in a round trip of its own.
@@ -136,11 +156,7 @@ impl<'a> Tx<'a> {
         }
     }
 
-    async fn trip<const N: usize>(
-        &self,
-        calls: [Call<'_>; N],
-        commit: bool,
-    ) -> Result<[Rows; N], StoreError> {
+    async fn trip(&self, calls: &[Call<'_>], commit: bool) -> Result<Vec<Rows>, StoreError> {
         match timeout(TRIP_MAX, self.send(calls, commit)).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(error)) => Err(self.failed(error)),
@@ -168,7 +184,7 @@ impl<'a> Tx<'a> {
         StoreError::Unavailable { reason: format!("no answer within {TRIP_MAX:?}") }
     }
 
-    async fn send<const N: usize>(&self, calls: [Call<'_>; N], commit: bool) -> Result<[Rows; N], Error> {
+    async fn send(&self, calls: &[Call<'_>], commit: bool) -> Result<Vec<Rows>, Error> {
         // What is not prepared yet must be before anything is sent, or the order would be lost.
         let begins = !self.begun.get();
         let guard = self.guard.filter(|_| begins).map(NodeId::to_i64);
@@ -179,8 +195,8 @@ impl<'a> Tx<'a> {
                 checks.push(self.link.prepare(sql).await?);
             }
         }
-        let mut statements = Vec::with_capacity(N);
-        for call in &calls {
+        let mut statements = Vec::with_capacity(calls.len());
+        for call in calls {
             statements.push((self.link.prepare(call.sql).await?, call.params.as_slice()));
         }
         self.begun.set(true);
@@ -199,10 +215,7 @@ impl<'a> Tx<'a> {
                 self.fault.set(gone.then_some(Fault::Dead));
             })?;
         }
-        let mut answers = std::array::from_fn(|_| Rows::default());
-        for (answer, place) in answered.into_iter().zip(&mut answers) {
-            *place = answer?;
-        }
+        let answers = answered.into_iter().collect::<Result<_, _>>()?;
         committed?;
         self.committed.set(commit);
         Ok(answers)
@@ -211,6 +224,12 @@ impl<'a> Tx<'a> {
     async fn simple(&self, sql: &'static str, wanted: bool) -> Result<(), Error> {
         if wanted { self.link.client.batch_execute(sql).await } else { Ok(()) }
     }
+}
+
+/// One answer a call.
+fn array<const N: usize>(answers: Vec<Rows>) -> [Rows; N] {
+    let mut answers = answers.into_iter();
+    std::array::from_fn(|_| answers.next().unwrap_or_default())
 }
 
 /// Rows on their way in. Dropped before its end, it fails the transaction.

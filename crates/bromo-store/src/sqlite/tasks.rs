@@ -109,13 +109,13 @@ impl Tasks for SqliteStore {
         Ok(self.parts.memory.queue().accounts_ready())
     }
 
-    async fn heads(
+    async fn heads_of(
         &self,
-        account: AccountId,
+        asked: &[(AccountId, usize)],
         endpoints: Endpoints,
-        count: usize,
-    ) -> Result<Vec<Head>, StoreError> {
-        Ok(self.parts.memory.queue().heads(account, endpoints, count))
+    ) -> Result<Vec<Vec<Head>>, StoreError> {
+        let queue = self.parts.memory.queue();
+        Ok(asked.iter().map(|(account, count)| queue.heads(*account, endpoints, *count)).collect())
     }
 
     fn claim(&self, tasks: Vec<TaskSeq>, now: Timestamp) -> Claiming {

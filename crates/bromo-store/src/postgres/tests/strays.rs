@@ -7,10 +7,10 @@ use bromo_testbed::Postgres;
 use super::open;
 use crate::contract::{NOW, account, claim_one, end, hooked, later, queue, task};
 use crate::postgres::PostgresStore;
-use crate::postgres::attempt::{Send, TakeAsk};
 use crate::postgres::claim::{ClaimAsk, Take};
 use crate::postgres::local::Hidden;
 use crate::postgres::strays::Unheld;
+use crate::postgres::take::{TakeAsk, Taking};
 use crate::postgres::tx::Tx;
 use crate::{Deliveries, Ender, Endpoints, Lane, Tasks};
 
@@ -47,7 +47,7 @@ async fn a_claim_and_a_delivery_whose_answers_never_came_are_given_back_and_no_o
     store.parts.takes.ask(Take::Claim(ask)).await.unwrap();
     let receivers = vec![(id.to_i64(), HOST.as_bytes().to_vec(), 9)];
     let take = TakeAsk { node: store.parts.node, lane: 0, now: NOW, receivers, count: 9, local };
-    assert_eq!(store.parts.sends.ask(Send::Take(take)).await.unwrap().len(), 1);
+    assert_eq!(store.parts.dues.ask(Taking::Due(take)).await.unwrap().len(), 1);
 
     let first = look(&store).await;
     let strays = look(&store).await.also_in(&first);
