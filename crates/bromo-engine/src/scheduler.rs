@@ -186,7 +186,8 @@ impl Scheduler {
     async fn look(&mut self, pass: &mut Pass) -> Result<VecDeque<Turn>, DecideError> {
         let accounts: Vec<_> = self.ring.drain(..self.ring.len().min(ROUND_ACCOUNTS_MAX)).collect();
         let mut open = Endpoints::ALL;
-        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| pass.places.rooms[endpoint.index()] == 0) {
+        for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| pass.places.rooms[endpoint.index()] == 0)
+        {
             open = open.without(endpoint);
             accounts.iter().for_each(|account| self.parked[endpoint.index()].add(*account));
         }
@@ -211,8 +212,7 @@ impl Scheduler {
         let mut turns = VecDeque::with_capacity(asked.len());
         for ((account, count), heads) in asked.into_iter().zip(found) {
             let more = heads.len() >= count;
-            let heads: VecDeque<_> =
-                heads.into_iter().filter(|head| !refusing.contains(&head.seq)).collect();
+            let heads: VecDeque<_> = heads.into_iter().filter(|head| !refusing.contains(&head.seq)).collect();
             if heads.is_empty() {
                 self.leave(account);
             } else {
@@ -231,7 +231,11 @@ impl Scheduler {
             let among = self.ring.len() + pass.turns.len() + turns.len() + 1;
             if turn.heads.is_empty() {
                 // Used up: what is behind them is looked at in the next pass, when these are claimed.
-                if turn.more { pass.again.push(turn.account) } else { self.leave(turn.account) }
+                if turn.more {
+                    pass.again.push(turn.account)
+                } else {
+                    self.leave(turn.account)
+                }
                 continue;
             }
             if left.free == 0 {
@@ -330,7 +334,12 @@ impl Scheduler {
     }
 
     /// What admission is asked, on an account that is up to date.
-    async fn ask(&mut self, account: AccountId, heads: &[Head], now: Timestamp) -> Result<Start, DecideError> {
+    async fn ask(
+        &mut self,
+        account: AccountId,
+        heads: &[Head],
+        now: Timestamp,
+    ) -> Result<Start, DecideError> {
         let known = match self.known.get(&account) {
             Some(known) if now < known.cycle_ends_at => *known,
             _ => self.read(account).await?,

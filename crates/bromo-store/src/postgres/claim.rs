@@ -24,9 +24,8 @@ const CLAIM: &str = "WITH free AS MATERIALIZED (
     fence AS MATERIALIZED (SELECT nextval('task_fences') AS fence),
     claimed AS (
         UPDATE queue q SET node = $1, fence = fence.fence, attempts = q.attempts + 1,
-            started_at = coalesce(q.started_at, w.now)
-        FROM free JOIN unnest($2::bigint[], $3::bigint[]) AS w (seq, now) ON w.seq = free.seq, fence
-        WHERE q.seq = free.seq
+            started_at = coalesce(q.started_at, $3)
+        FROM free, fence WHERE q.seq = free.seq
         RETURNING q.seq, q.id, q.account, q.priority, q.fence, q.attempts, q.cuts),
     counted AS (
         INSERT INTO queue_out AS o (account, priority, claimed, removed)
@@ -105,7 +104,7 @@ impl Job for Take {
     async fn run(tx: &Tx<'_>, jobs: &[Self]) -> Result<Answers<Taken>, StoreError> {
         let (claims, backs) = (Claims::of(jobs), Backs::of(jobs));
         let node = claims.node;
-        let claim = call(CLAIM, &[&node, &claims.seqs, &claims.nows]);
+        let claim = call(CLAIM, &[&node, &claims.seqs, &claims.now]);
         let put_back =
             call(PUT_BACK, &[&backs.seqs, &backs.fences, &backs.uncounted, &backs.cuts, &backs.not_before]);
         // Each is one statement, so a group of claims is one round trip.
@@ -202,7 +201,8 @@ fn read(row: &Row) -> Result<Claimed, StoreError> {
 struct Claims {
     node: i64,
     seqs: Vec<TaskSeq>,
-    nows: Vec<i64>,
+    /// Of all: they were asked for within one transaction of each other.
+    now: i64,
 }
 
 impl Claims {
@@ -211,10 +211,8 @@ impl Claims {
         for job in jobs {
             let Take::Claim(ask) = job else { continue };
             claims.node = ask.node.to_i64();
-            for seq in ask.tasks.seqs() {
-                claims.seqs.push(*seq);
-                claims.nows.push(ask.now.millis());
-            }
+            claims.now = claims.now.max(ask.now.millis());
+            claims.seqs.extend_from_slice(ask.tasks.seqs());
         }
         claims
     }

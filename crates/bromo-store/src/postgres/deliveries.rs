@@ -38,12 +38,26 @@ impl Deliveries for PostgresStore {
         if receivers.is_empty() || count == 0 {
             return Ok(Vec::new());
         }
-        let (lane, node, local) = (outbox::lane_number(lane), parts.node, Arc::clone(&parts.local));
-        let take = TakeAsk { node, lane, now, receivers, count, local };
-        // An answer that was lost may have been a good one.
-        let due = parts.dues.ask(Taking::Due(take)).await.inspect_err(|_| parts.local.doubt())?;
-        parts.local.held().deliveries.extend(due.iter().map(|due| due.seq));
-        Ok(due)
+        let mut ask = TakeAsk {
+            node: parts.node,
+            lane: outbox::lane_number(lane),
+            now,
+            receivers,
+            count,
+            local: Arc::clone(&parts.local),
+        };
+        let mut taken = Taken { store: self, due: Vec::new() };
+        loop {
+            // An answer that was lost may have been a good one.
+            let some = parts.dues.ask(Taking::Due(ask.clone())).await.inspect_err(|_| parts.local.doubt())?;
+            parts.local.held().deliveries.extend(some.iter().map(|due| due.seq));
+            let more = ask.without(&some);
+            taken.due.extend(some);
+            match more {
+                Some(more) => ask = more,
+                None => return Ok(taken.keep()),
+            }
+        }
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -176,5 +190,24 @@ impl PostgresStore {
             self.parts.sends.ask(Send::PutBack(Vec::new(), self.parts.node, local)).await?;
         }
         Ok(())
+    }
+}
+
+/// Puts deliveries back that were taken for somebody who did not get them.
+struct Taken<'a> {
+    store: &'a PostgresStore,
+    due: Vec<Due>,
+}
+
+impl Taken<'_> {
+    fn keep(mut self) -> Vec<Due> {
+        std::mem::take(&mut self.due)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let seqs: Vec<_> = self.due.iter().map(|due| due.seq).collect();
+        self.store.put_back(&seqs);
     }
 }

@@ -51,8 +51,8 @@ mod shared;
 mod sign_ins;
 mod strays;
 mod submit;
-mod target;
 mod take;
+mod target;
 mod task_read;
 mod task_rows;
 mod tasks;
@@ -84,8 +84,8 @@ pub use self::settings::PostgresSettings;
 use self::settle::Ending;
 use self::shared::Shared;
 use self::submit::Submission;
-pub(crate) use self::target::{Found, Progress, Target, task_key_hash};
 use self::take::Taking;
+pub(crate) use self::target::{Found, Progress, Target, task_key_hash};
 use crate::error::StoreError;
 use crate::ledger::Charge;
 
@@ -147,7 +147,8 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let duty = Duty { schema: &migrations::STORE, local: Some(Arc::clone(&local)) };
     let home = plan.start("store-postgres", settings, duty)?;
     let turns = Turns::default();
-    let parts = Parts { shared, charges, submits, takes, ends, sends, dues, others, local, turns, node, home };
+    let parts =
+        Parts { shared, charges, submits, takes, ends, sends, dues, others, local, turns, node, home };
     Ok(PostgresStore { parts: Arc::new(parts) })
 }
 

@@ -73,8 +73,7 @@ pub(super) async fn heads(
     lines: &[i16],
 ) -> Result<Vec<Vec<Head>>, StoreError> {
     let accounts: Vec<i64> = asked.iter().map(|(account, _)| account.to_i64()).collect();
-    let counts: Vec<i64> =
-        asked.iter().map(|(_, count)| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
+    let counts: Vec<i64> = asked.iter().map(|(_, count)| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
     let mut heads: Vec<Vec<Head>> = asked.iter().map(|_| Vec::new()).collect();
     for row in &shared.query(HEADS, &[&accounts, &counts, &lines]).await? {
         let turn: i64 = get(row, 0)?;

@@ -52,6 +52,7 @@ pub(super) enum Taking {
 }
 
 /// Deliveries to be taken.
+#[derive(Clone)]
 pub(super) struct TakeAsk {
     /// Who takes them.
     pub(super) node: NodeId,
@@ -69,13 +70,29 @@ pub(super) struct TakeAsk {
 
 impl TakeAsk {
     /// How many of each receiver: as many of one as of another, as far as there is room.
-    fn shares(&self) -> impl Iterator<Item = (i64, &[u8], i64)> {
+    fn shares(&self) -> impl Iterator<Item = (i64, &[u8], usize)> {
         let mut left = self.count;
         self.receivers.iter().enumerate().map(move |(index, (account, host, room))| {
             let share = left.div_ceil(self.receivers.len() - index).min(*room);
             left -= share;
-            (*account, host.as_slice(), i64::try_from(share).unwrap_or(i64::MAX))
+            (*account, host.as_slice(), share)
         })
+    }
+
+    /// What is left to ask for when these were taken: of receivers that gave their share and have room for more, since
+    /// others gave less than theirs.
+    pub(super) fn without(&self, taken: &[Due]) -> Option<Self> {
+        let mut gave: HashMap<(i64, &[u8]), usize> = HashMap::new();
+        for due in taken {
+            *gave.entry((due.task.account.to_i64(), due.host.as_bytes())).or_default() += 1;
+        }
+        let left =
+            self.receivers.iter().zip(self.shares()).filter_map(|((.., room), (account, host, share))| {
+                let gave = gave.get(&(account, host)).copied().unwrap_or(0);
+                (gave == share && *room > share).then(|| (account, host.to_vec(), room - share))
+            });
+        let (receivers, count): (Vec<_>, _) = (left.collect(), self.count.saturating_sub(taken.len()));
+        (count > 0 && !receivers.is_empty()).then(|| Self { receivers, count, ..self.clone() })
     }
 }
 
@@ -150,7 +167,7 @@ impl<'a> Columns<'a> {
             self.lanes.push(ask.lane);
             self.accounts.push(account);
             self.hosts.push(host);
-            self.counts.push(count);
+            self.counts.push(i64::try_from(count).unwrap_or(i64::MAX));
             self.nows.push(ask.now.millis());
         }
     }
