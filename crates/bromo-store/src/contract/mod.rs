@@ -268,6 +268,7 @@ macro_rules! store_contract {
             higher_priority_goes_first_then_first_in_first_out,
             tasks_of_one_batch_stay_in_their_order,
             an_endpoint_that_is_not_asked_for_holds_up_its_own_tasks_alone,
+            a_look_at_many_accounts_gives_each_its_own_in_the_order_asked,
             a_retried_task_waits_and_then_has_its_old_place,
             waits_end_in_their_order,
             an_idempotency_key_belongs_to_one_task,

@@ -5,7 +5,7 @@ use bromo_rules::id::AccountId;
 use bromo_rules::task::{NewTask, Priority, TaskId, TaskState};
 use futures_util::future::join_all;
 
-use super::{Outcome, account, claim_next, claim_one, end, keyed, later, queue, request, task, whole};
+use super::{NOW, Outcome, account, claim_next, claim_one, end, keyed, later, queue, request, task, whole};
 use crate::{Accepted, Back, End, Ender, Endpoints, KeyTaken, Store, StoreError, Submitted, TaskName};
 
 fn of_priority(account: AccountId, number: u16, priority: i64) -> NewTask {
@@ -66,6 +66,28 @@ pub async fn an_endpoint_that_is_not_asked_for_holds_up_its_own_tasks_alone(stor
     assert_eq!(store.heads(id, none, 9).await?, []);
     assert_eq!(store.heads(id, Endpoints::ALL, 0).await?, []);
     assert_eq!(drain(store, id).await?, [0, 1, 2, 3, 4, 5].map(request));
+    Ok(())
+}
+
+/// Each with its own count; one that has nothing is there all the same.
+pub async fn a_look_at_many_accounts_gives_each_its_own_in_the_order_asked(store: &dyn Store) -> Outcome {
+    let (one, two, nobody) = (account(store, 1).await?, account(store, 2).await?, account(store, 3).await?);
+    for number in 0..4 {
+        queue(store, &[of_priority(one, number, 1 + i64::from(number))]).await?;
+        queue(store, &[task(two, 10 + number)]).await?;
+    }
+    let heads = store.heads_of(&[(two, 9), (nobody, 9), (one, 2)], Endpoints::ALL).await?;
+    let mut seen = Vec::new();
+    for heads in heads {
+        let seqs: Vec<_> = heads.iter().map(|head| head.seq).collect();
+        let mut claimed = store.claim(seqs.clone(), NOW).await?;
+        claimed.sort_by_key(|one| seqs.iter().position(|seq| *seq == one.claim.seq));
+        seen.push(claimed.iter().map(|one| one.id).collect::<Vec<_>>());
+    }
+    assert_eq!(seen[0], [10, 11, 12, 13].map(request));
+    assert_eq!(seen[1], []);
+    assert_eq!(seen[2], [3, 2].map(request));
+    assert_eq!(store.heads_of(&[], Endpoints::ALL).await?, Vec::<Vec<_>>::new());
     Ok(())
 }
 

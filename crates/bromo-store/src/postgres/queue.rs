@@ -19,7 +19,7 @@ use crate::tasks::{Endpoints, Head, TaskSeq};
 
 /// One priority after the other, from the floor on, which spares the dead entries before it. Within one, the front of
 /// each line, so that what an endpoint holds up is not walked over.
-const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
+pub(super) const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
     FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (account, count, turn)
     CROSS JOIN LATERAL (
         SELECT f.* FROM (

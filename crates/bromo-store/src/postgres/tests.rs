@@ -16,6 +16,7 @@ mod away;
 mod lanes;
 mod migrations;
 mod nodes;
+mod plans;
 mod strays;
 mod tasks;
 mod tls;
