@@ -158,7 +158,8 @@ impl Connector {
 
 /// What each connection begins with. Our statements are short: compiling them costs more than it saves, and so does a plan
 /// of its own for each call, which for one that looks at the queue took as long as the look. And each has an index: a plan
-/// that was made when a table was small must not read the whole of it once it is large.
+/// that was made when a table was small must not read the whole of it once it is large. Nor the whole of what an index
+/// names: a bitmap of it visits every dead row behind a floor each time, where walking the index in order marks it dead once.
 fn session(durability: Durability) -> String {
     let commit = match durability {
         Durability::Full => "",
@@ -166,7 +167,8 @@ fn session(durability: Durability) -> String {
     };
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
-         SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; {commit} SET default_transaction_isolation = 'read committed'",
+         SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
+         SET enable_bitmapscan = off; {commit} SET default_transaction_isolation = 'read committed'",
         STATEMENT_MAX.as_millis(),
         LOCK_WAIT_MAX.as_millis(),
         IDLE_IN_TRANSACTION_MAX.as_millis(),
