@@ -83,7 +83,7 @@ use self::outbox::Turns;
 pub use self::settings::PostgresSettings;
 use self::settle::Ending;
 use self::shared::Shared;
-use self::submit::Submission;
+use self::submit::Submit;
 use self::take::Taking;
 pub(crate) use self::target::{Found, Progress, Target, task_key_hash};
 use crate::error::StoreError;
@@ -92,9 +92,9 @@ use crate::ledger::Charge;
 /// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
 const OTHERS: usize = 2;
 
-/// Lanes of submits. Each account has one of them, or they would wait for each other's locks; one writes while another
-/// waits for the disk.
-const SUBMIT_LANES: usize = 2;
+/// Lanes of batches. Each account has one of them, or they would wait for each other's locks; one writes while another
+/// waits for the disk. Tasks that come one by one share a lane: larger groups cost less.
+const BATCH_LANES: usize = 2;
 
 /// Accounts, members, keys, ledger, pages, tasks and deliveries in one PostgreSQL database, which other nodes share.
 ///
@@ -108,7 +108,8 @@ pub struct PostgresStore {
 struct Parts {
     shared: Shared,
     charges: Lane<Charge>,
-    submits: [Lane<Submission>; SUBMIT_LANES],
+    singles: Lane<Submit>,
+    batches: [Lane<Submit>; BATCH_LANES],
     takes: Lane<Take>,
     ends: Lane<Ending>,
     sends: Lane<Send>,
@@ -136,7 +137,8 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let mut plan = Plan::new(connector, settings.node);
     let shared = Shared::new((0..settings.connections.max(1)).map(|_| plan.connection()).collect());
     let charges = plan.lane(1);
-    let submits = std::array::from_fn(|_| plan.lane(1));
+    let singles = plan.lane(1);
+    let batches = std::array::from_fn(|_| plan.lane(1));
     let takes = plan.lane(1);
     let ends = plan.lane(1);
     let sends = plan.lane(1);
@@ -147,8 +149,21 @@ pub fn open_postgres(settings: PostgresSettings) -> Result<PostgresStore, StoreE
     let duty = Duty { schema: &migrations::STORE, local: Some(Arc::clone(&local)) };
     let home = plan.start("store-postgres", settings, duty)?;
     let turns = Turns::default();
-    let parts =
-        Parts { shared, charges, submits, takes, ends, sends, dues, others, local, turns, node, home };
+    let parts = Parts {
+        shared,
+        charges,
+        singles,
+        batches,
+        takes,
+        ends,
+        sends,
+        dues,
+        others,
+        local,
+        turns,
+        node,
+        home,
+    };
     Ok(PostgresStore { parts: Arc::new(parts) })
 }
 

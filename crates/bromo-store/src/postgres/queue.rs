@@ -18,12 +18,16 @@ use crate::numbers;
 use crate::tasks::{Endpoints, Head, TaskSeq};
 
 /// One priority after the other, from the floor on, which spares the dead entries before it. Within one, the front of
-/// each line, so that what an endpoint holds up is not walked over.
+/// each line, so that what an endpoint holds up is not walked over. Priorities in which nothing waits are left out: an
+/// account that is well served has ten of them.
 pub(super) const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
     FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (account, count, turn)
     CROSS JOIN LATERAL (
         SELECT f.* FROM (
-            SELECT priority, floor FROM queue_in WHERE account = w.account ORDER BY priority DESC) p
+            SELECT i.priority, i.floor
+            FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
+            WHERE i.account = w.account AND i.tasks > coalesce(o.claimed + o.removed, 0)
+            ORDER BY i.priority DESC) p
         CROSS JOIN LATERAL (
             SELECT t.* FROM unnest($3::smallint[]) AS l (line) CROSS JOIN LATERAL (
                 SELECT seq, endpoint, line, hold FROM queue

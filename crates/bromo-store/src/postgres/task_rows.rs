@@ -62,7 +62,11 @@ pub(super) fn account(row: &Row, at: usize) -> Result<AccountId, StoreError> {
 
 /// A priority.
 pub(super) fn priority(row: &Row, at: usize) -> Result<Priority, StoreError> {
-    let number: i16 = get(row, at)?;
+    priority_of(get(row, at)?)
+}
+
+/// A task's priority.
+pub(super) fn priority_of(number: i16) -> Result<Priority, StoreError> {
     Priority::new(number.into()).ok_or_else(|| unknown("priority", number))
 }
 

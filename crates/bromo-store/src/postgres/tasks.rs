@@ -10,10 +10,10 @@ use bromo_rules::time::Timestamp;
 use super::claim::{ClaimAsk, Take, Taken};
 use super::local::Hidden;
 use super::settle::Ending;
-use super::submit::Submission;
+use super::submit::{Submission, Submit};
 use super::task_read::Name;
 use super::tx::Tx;
-use super::{PostgresStore, queue, remove, task_read};
+use super::{Parts, PostgresStore, queue, remove, task_read};
 use crate::error::StoreError;
 use crate::tasks::{
     Back, Claim, Claiming, Deleted, End, Ended, Ender, Endpoints, Head, Submitted, TaskFilter, TaskName,
@@ -36,9 +36,19 @@ impl Tasks for PostgresStore {
         queued_max: u64,
     ) -> Result<Submitted, StoreError> {
         let local = Arc::clone(&self.parts.local);
-        let submits = &self.parts.submits;
-        let lane = &submits[account.to_i64().unsigned_abs() as usize % submits.len()];
-        lane.ask(Submission::new(account, tasks, queued_max, local)).await
+        let Parts { singles, batches, .. } = &*self.parts;
+        let lane = match tasks.len() {
+            0..=1 => singles,
+            _ => &batches[account.to_i64().unsigned_abs() as usize % batches.len()],
+        };
+        let submission = Arc::new(Submission::new(account, tasks, queued_max, local));
+        for closely in [false, true] {
+            let submit = Submit { submission: Arc::clone(&submission), closely };
+            if let Some(submitted) = lane.ask(submit).await? {
+                return Ok(submitted);
+            }
+        }
+        Err(StoreError::Unavailable { reason: "a submission was not answered".to_owned() })
     }
 
     async fn lookup_task(
