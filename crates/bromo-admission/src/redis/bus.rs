@@ -66,7 +66,7 @@ pub(super) async fn speak(shared: &Shared) {
     loop {
         shared.telling.notified().await;
         let told: Vec<_> = lock(&shared.told).drain().collect();
-        let Some(link) = shared.link() else { continue };
+        let Some(link) = shared.links.nodes() else { continue };
         for messages in told.chunks(LINES_MAX) {
             let mut text = String::new();
             for message in messages {

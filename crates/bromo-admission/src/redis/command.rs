@@ -52,8 +52,9 @@ pub(crate) enum Script {
         facts: Facts,
         leases: Vec<Lease>,
     },
+    /// `settled`: after the last of their charges, if there was one.
     Release {
-        lease: LeaseId,
+        leases: Vec<LeaseId>,
         settled: Option<Settled>,
     },
     Renew {

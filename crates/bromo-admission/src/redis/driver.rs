@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::redis::command::Answer;
 use crate::redis::link::{Link, LinkError};
+use crate::redis::links::MADE;
 use crate::redis::node::Effect;
 use crate::redis::server::Server;
 use crate::redis::settings::Retry;
@@ -38,7 +39,7 @@ pub(crate) fn start(server: Server, shared: Arc<Shared>) -> Result<JoinHandle<()
                     () = upkeep::run(&shared) => {}
                     () = shared.stopped.notified() => {}
                 }
-                shared.set_link(None);
+                shared.links.set_nodes(None);
             });
         })
         .map_err(|error| error.to_string())
@@ -47,8 +48,7 @@ pub(crate) fn start(server: Server, shared: Arc<Shared>) -> Result<JoinHandle<()
 async fn keep_connected(server: &Server, shared: &Shared) {
     let mut tries = 0;
     loop {
-        let connected =
-            tokio::time::timeout(Duration::from_secs(4), Link::connect(server, shared.settings.timeout));
+        let connected = tokio::time::timeout(MADE, Link::connect(server, shared.settings.timeout));
         match connected.await.unwrap_or_else(|_| Err(LinkError::Away("it does not answer".to_owned()))) {
             Ok(link) => {
                 tries = 0;
@@ -73,7 +73,7 @@ async fn keep_connected(server: &Server, shared: &Shared) {
 /// Holds the link out for as long as it is of use.
 async fn serve(shared: &Shared, link: Arc<Link>) {
     tracing::info!("connected to Redis");
-    shared.set_link(Some(Arc::clone(&link)));
+    shared.links.set_nodes(Some(Arc::clone(&link)));
     shared.state.send_replace(State::Connected);
     shared.node().renew_soon();
     shared.kick();
@@ -84,7 +84,7 @@ async fn serve(shared: &Shared, link: Arc<Link>) {
             () = tokio::time::sleep(PING) => if link.ping().await.is_err() { break },
         }
     }
-    shared.set_link(None);
+    shared.links.set_nodes(None);
     shared.state.send_replace(State::Away("the connection was lost".to_owned()));
     tracing::warn!("lost the connection to Redis");
 }
@@ -120,7 +120,8 @@ async fn turn(shared: &Arc<Shared>) {
 async fn act(shared: Arc<Shared>, effect: Effect) {
     match effect {
         Effect::Send(sent) => {
-            let answer = shared.run_on(sent.account, sent.script.clone(), sent.process.as_ref()).await.ok();
+            let answer =
+                shared.run_on(sent.account, sent.script.clone(), sent.via, sent.process.as_ref()).await.ok();
             shared.node().answered(shared.boot.now(), &sent, answer.as_ref());
             if matches!(answer, Some(Answer::Registered { .. })) {
                 shared.opened.notify_waiters();

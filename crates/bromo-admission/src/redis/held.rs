@@ -1,11 +1,12 @@
-//! Leases on their way in and out: whatever happens to the futures around them, Redis hears of each end.
+//! Leases on their way in, and held: whatever happens to the futures around them, Redis hears of each end.
 
 use std::sync::Arc;
 
 use bromo_rules::id::AccountId;
 
 use crate::permit::{self, Home, Settled};
-use crate::redis::command::{Answer, LeaseId, Script};
+use crate::redis::command::LeaseId;
+use crate::redis::leaving::Leaving;
 use crate::redis::life::Life;
 use crate::redis::node::Asked;
 use crate::redis::shared::Shared;
@@ -79,10 +80,8 @@ impl Held {
 
 impl Home for Held {
     fn release(self: Arc<Self>, _: permit::Lease, settled: Option<Settled>) -> Reply<'static, ()> {
-        self.shared.node().leave(self.account, self.id, settled);
-        // Dropped before it is through, it leaves the rest to the node.
-        let leaving = Leaving { held: self, charged: settled.is_some(), answer: None };
-        Reply::Later(Box::pin(leaving.tell(settled)))
+        let leaving = Leaving::begin(Arc::clone(&self.shared), self.account, self.id, settled);
+        Reply::Later(Box::pin(leaving.through()))
     }
 
     fn is_live(&self, _: permit::Lease) -> bool {
@@ -92,30 +91,5 @@ impl Home for Held {
     fn lost(&self, _: permit::Lease) -> Reply<'static, ()> {
         let (life, boot) = (Arc::clone(&self.life), self.shared.boot.clone());
         Reply::Later(Box::pin(async move { life.ended(&boot).await }))
-    }
-}
-
-struct Leaving {
-    held: Arc<Held>,
-    charged: bool,
-    answer: Option<Answer>,
-}
-
-impl Leaving {
-    async fn tell(mut self, settled: Option<Settled>) {
-        let (shared, account) = (&self.held.shared, self.held.account);
-        let script = Script::Release { lease: self.held.id, settled };
-        self.answer = shared.run(account, script).await.ok();
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        let (shared, account, id) = (&self.held.shared, self.held.account, self.held.id);
-        let now = shared.boot.now();
-        shared.node().release_answered(now, account, id, self.charged, self.answer.as_ref());
-        if !matches!(self.answer, Some(Answer::Done { .. })) {
-            shared.kick();
-        }
     }
 }

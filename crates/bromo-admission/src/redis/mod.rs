@@ -11,8 +11,10 @@ mod clock;
 mod command;
 mod driver;
 mod held;
+mod leaving;
 mod life;
 mod link;
+mod links;
 mod node;
 mod packed;
 mod scripts;
@@ -38,6 +40,7 @@ use crate::{Admission, AdmissionError, Bus, Decision, Hear, Message, Started, Us
 use clock::BootClock;
 use command::{Answer, Look, Outcome, Script};
 use held::{Held, Pending};
+use links::Via;
 use server::Server;
 use shared::{Shared, State};
 
@@ -68,7 +71,7 @@ impl Redis {
     fn open_on(settings: Settings, boot: BootClock) -> Result<Arc<Self>, OpenError> {
         settings.check()?;
         let server = Server::new(&settings.url).map_err(OpenError::Address)?;
-        let shared = Arc::new(Shared::new(settings, boot));
+        let shared = Arc::new(Shared::new(settings, server.clone(), boot));
         let thread = driver::start(server, Arc::clone(&shared)).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
     }
@@ -151,9 +154,10 @@ impl Redis {
         loop {
             let mut opened = std::pin::pin!(self.shared.opened.notified());
             opened.as_mut().enable();
-            let pending = self.pending(account, now, wants)?;
+            let (link, via) = self.shared.link_here()?;
+            let pending = self.pending(account, now, wants, via)?;
             let leases: Vec<_> = pending.asked.iter().map(|asked| asked.lease).collect();
-            let answer = self.shared.run(account, script(&leases)).await?;
+            let answer = self.shared.run_by(&link, account, script(&leases)).await?;
             let taken = match &answer {
                 Answer::Judged { outcome, .. } => usize::from(*outcome == Outcome::Admitted),
                 Answer::Started { taken, .. } => *taken,
@@ -175,13 +179,14 @@ impl Redis {
         account: AccountId,
         now: bromo_rules::time::Timestamp,
         wants: &[Want],
+        via: Via,
     ) -> Result<Pending, AdmissionError> {
         let boot = self.shared.boot.now();
         let mut node = self.shared.node();
         let mut asked = Vec::with_capacity(wants.len());
         for want in wants {
             let usual_ms = want.usually_ends.millis().saturating_sub(now.millis());
-            match node.ask(boot, account, want.hold, usual_ms) {
+            match node.ask(boot, account, want.hold, usual_ms, via) {
                 Some(lease) => asked.push(lease),
                 None => break,
             }

@@ -17,6 +17,7 @@ use crate::permit::Settled;
 use crate::redis::clock::Boot;
 use crate::redis::command::{Answer, Lease, LeaseId, Process, Script};
 use crate::redis::life::Life;
+use crate::redis::links::Via;
 use registration::Registration;
 use renewal::Round;
 
@@ -53,6 +54,8 @@ pub(crate) struct Sent {
     pub(crate) at: Boot,
     /// Only this server process may be asked.
     pub(crate) process: Option<Process>,
+    /// By the link of the ask that it gives back, if it gives one back.
+    pub(crate) via: Via,
     round: u64,
 }
 
@@ -75,6 +78,8 @@ pub(crate) struct Node {
 
 struct Entry {
     id: LeaseId,
+    /// How it was asked for.
+    via: Via,
     /// When such work is usually done, on the boot clock.
     usual_at: i64,
     life: Arc<Life>,
@@ -134,6 +139,7 @@ impl Node {
         account: AccountId,
         hold: Credits,
         usual_ms: i64,
+        via: Via,
     ) -> Option<Asked> {
         if !self.may_admit(now) {
             return None;
@@ -142,7 +148,8 @@ impl Node {
         let id = LeaseId { node: self.id, number: self.next_number, hold };
         let life = Arc::new(Life::new(now.plus(self.times.lives)));
         let usual_at = signed(now).saturating_add(usual_ms);
-        let entry = Entry { id, usual_at, life: Arc::clone(&life), state: State::Asked, registered: false };
+        let entry =
+            Entry { id, via, usual_at, life: Arc::clone(&life), state: State::Asked, registered: false };
         self.entries.insert((account, id.number), entry);
         Some(Asked { lease: Lease { id, usual_ms }, life })
     }
@@ -193,8 +200,10 @@ impl Node {
             Script::Register { facts, leases, .. } => {
                 self.register_answered(now, sent, facts.is_some(), leases, answer);
             }
-            Script::Release { lease, settled } => {
-                self.release_answered(now, sent.account, *lease, settled.is_some(), answer);
+            Script::Release { leases, settled } => {
+                for lease in leases {
+                    self.release_answered(now, sent.account, *lease, settled.is_some(), answer);
+                }
             }
             _ => {}
         }
@@ -206,7 +215,8 @@ impl Node {
     }
 
     fn send(&mut self, at: Boot, account: AccountId, script: Script, process: Option<Process>, round: u64) {
-        self.effects.push(Effect::Send(Sent { account, script, at, process, round }));
+        let via = Via::default();
+        self.effects.push(Effect::Send(Sent { account, script, at, process, via, round }));
     }
 
     fn held_mut(&mut self, account: AccountId, id: LeaseId) -> Option<&mut Entry> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use bromo_rules::id::AccountId;
 use bromo_rules::time::Timestamp;
@@ -11,8 +11,11 @@ use tokio::sync::{Notify, watch};
 use crate::bus::{Hear, Message};
 use crate::redis::clock::{Boot, BootClock};
 use crate::redis::command::{Answer, Command, Process, Script};
+use crate::redis::leaving::Leavers;
 use crate::redis::link::Link;
+use crate::redis::links::{Links, Via};
 use crate::redis::node::{Node, Times};
+use crate::redis::server::Server;
 use crate::redis::settings::{OpenError, Settings, Time};
 use crate::redis::wire;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -32,17 +35,18 @@ pub(crate) enum State {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) boot: BootClock,
-    link: RwLock<Option<Arc<Link>>>,
+    pub(crate) links: Arc<Links>,
     node: Mutex<Node>,
     pub(crate) state: watch::Sender<State>,
     /// There may be something to do before the next tick.
     pub(crate) kicked: Notify,
-    /// The connection is of no use any more.
+    /// The node's link is of no use any more.
     pub(crate) broken: Notify,
     /// An account may have opened.
     pub(crate) opened: Notify,
     /// All accounts of this node.
     seen: Mutex<HashSet<AccountId, foldhash::fast::RandomState>>,
+    pub(crate) leavers: Leavers,
     /// Accounts with a task that was denied here, and when a lease of theirs may expire.
     pub(crate) waiting: Mutex<HashMap<AccountId, Boot>>,
     pub(crate) told: Mutex<HashSet<Message>>,
@@ -54,19 +58,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, boot: BootClock) -> Self {
+    pub(crate) fn new(settings: Settings, server: Server, boot: BootClock) -> Self {
+        let links = Arc::new(Links::new(server, settings.timeout));
         let node = Node::new(settings.node, Times::DEFAULT);
         let away = State::Away("not connected yet".to_owned());
         Self {
             settings,
             boot,
-            link: RwLock::default(),
+            links,
             node: Mutex::new(node),
             state: watch::Sender::new(away),
             kicked: Notify::new(),
             broken: Notify::new(),
             opened: Notify::new(),
             seen: Mutex::default(),
+            leavers: Leavers::default(),
             waiting: Mutex::default(),
             told: Mutex::default(),
             telling: Notify::new(),
@@ -85,16 +91,14 @@ impl Shared {
         self.kicked.notify_one();
     }
 
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        self.link.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
-    }
-
+    /// The server process behind the node's link.
     pub(crate) fn process(&self) -> Option<Process> {
-        self.link().map(|link| link.process.clone())
+        self.links.nodes().map(|link| link.process.clone())
+    }
+
+    /// A link for who asks from this thread.
+    pub(crate) fn link_here(&self) -> Result<(Arc<Link>, Via), AdmissionError> {
+        self.links.here().ok_or_else(|| self.away())
     }
 
     pub(crate) fn away(&self) -> AdmissionError {
@@ -113,21 +117,34 @@ impl Shared {
         }
     }
 
+    /// Runs a script by this thread's link.
     pub(crate) async fn run(&self, account: AccountId, script: Script) -> Result<Answer, AdmissionError> {
-        self.run_on(account, script, None).await
+        let (link, _) = self.link_here()?;
+        self.run_by(&link, account, script).await
     }
 
-    /// Runs a script, on this server process if one is named, and calls the account out if a task waits for what it did.
+    /// Runs a script by the node's link, or that of an ask, on this server process if one is named.
     pub(crate) async fn run_on(
         &self,
         account: AccountId,
         script: Script,
+        via: Via,
         process: Option<&Process>,
     ) -> Result<Answer, AdmissionError> {
-        let link = self.link().ok_or_else(|| self.away())?;
+        let link = self.links.of(via).ok_or_else(|| self.away())?;
         if process.is_some_and(|process| *process != link.process) {
             return Err(AdmissionError { reason: "Redis was restarted".to_owned() });
         }
+        self.run_by(&link, account, script).await
+    }
+
+    /// Runs a script, and calls the account out if a task waits for what it did.
+    pub(crate) async fn run_by(
+        &self,
+        link: &Arc<Link>,
+        account: AccountId,
+        script: Script,
+    ) -> Result<Answer, AdmissionError> {
         let now = match &self.settings.time {
             Time::Redis => None,
             Time::Given(clock) => Some(bromo_rules::time::Clock::now(&**clock)),
@@ -136,7 +153,8 @@ impl Shared {
         let command = Command { account, node, process, now, script };
         let value = link.run(&command, &self.settings.prefix, self.settings.wait_replicas).await.map_err(
             |error| {
-                if error.broken && self.link().is_some_and(|present| Arc::ptr_eq(&present, &link)) {
+                let is_nodes = |nodes: Arc<Link>| Arc::ptr_eq(&nodes, link);
+                if error.broken && !self.links.lost(link) && self.links.nodes().is_some_and(is_nodes) {
                     self.broken.notify_one();
                 }
                 AdmissionError { reason: error.reason }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bromo_rules::id::AccountId;
 
 use crate::redis::command::{Answer, Look, Script};
+use crate::redis::links::Via;
 use crate::redis::shared::Shared;
 use crate::sync::lock;
 
@@ -21,7 +22,7 @@ pub(super) async fn run(shared: &Shared) {
     let mut place = 0;
     loop {
         tokio::time::sleep(STEP).await;
-        if shared.link().is_none() {
+        if shared.links.nodes().is_none() {
             continue;
         }
         sweep(shared).await;
@@ -45,7 +46,8 @@ async fn sweep(shared: &Shared) {
         .collect();
     for account in due {
         // If it frees something, the account is called out and waits no more.
-        if let Ok(Answer::Looked(look)) = shared.run(account, Script::Look { compare: false }).await
+        if let Ok(Answer::Looked(look)) =
+            shared.run_on(account, Script::Look { compare: false }, Via::default(), None).await
             && let Some(expires) = lock(&shared.waiting).get_mut(&account)
         {
             *expires = shared.boot.now().plus(look.expires_in_ms.max(1_000));
@@ -54,7 +56,7 @@ async fn sweep(shared: &Shared) {
 }
 
 async fn compare(shared: &Shared, account: AccountId) {
-    let answer = shared.run(account, Script::Look { compare: true }).await;
+    let answer = shared.run_on(account, Script::Look { compare: true }, Via::default(), None).await;
     if let Ok(Answer::Looked(Look { repaired: true, .. })) = answer {
         shared.repairs.fetch_add(1, Ordering::Relaxed);
         tracing::error!(%account, "the counts of an account did not agree with its leases, and were repaired");

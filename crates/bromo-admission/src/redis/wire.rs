@@ -49,8 +49,10 @@ fn pack(command: &Command) -> Packed {
             add_facts(&mut packed, facts);
             add_leases(&mut packed, leases);
         }
-        Script::Release { lease, settled } => {
-            packed.text(&lease_field(*lease)).number(hold(*lease)).flag(settled.is_some());
+        Script::Release { leases, settled } => {
+            packed.list(leases, |packed, lease| _ = packed.text(&lease_field(*lease)));
+            packed.list(leases, |packed, lease| _ = packed.number(hold(*lease)));
+            packed.flag(settled.is_some());
             if let Some(settled) = settled {
                 packed.number(settled.balance.get()).count(settled.ledger_seq);
             }

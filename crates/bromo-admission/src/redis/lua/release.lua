@@ -1,11 +1,21 @@
--- Gives a lease back; again it does nothing.
--- Said: the lease; its hold; whether it was charged; then the balance after that and its place in the ledger.
+-- Gives leases back; again it does nothing.
+-- Said: the leases; the hold of each; whether any was charged; then the balance after the last charge and its place in the
+-- ledger.
 -- Answers 0, woke.
 
-local id, hold, charged, new_balance, new_seq = ...
-if not read(redis.call('HGET', KEY, 'r')) then return answer(LOST) end
-if redis.call('HDEL', KEY, id) == 1 then
-    held, leases, dirty = held - hold, leases - 1, true
+local ids, holds, charged, new_balance, new_seq = ...
+local got = redis.call('HMGET', KEY, 'r', unpack(ids))
+if not read(got[1]) then return answer(LOST) end
+local there = {}
+for i, id in ipairs(ids) do
+    if got[i + 1] then
+        there[#there + 1] = id
+        held = held - holds[i]
+    end
+end
+if #there > 0 then
+    redis.call('HDEL', KEY, unpack(there))
+    leases, dirty = leases - #there, true
     if leases == 0 then first_expiry = 0 end
 end
 if charged then settle(new_balance, new_seq) end

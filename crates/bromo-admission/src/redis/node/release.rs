@@ -3,10 +3,11 @@
 
 use bromo_rules::id::AccountId;
 
-use super::{Node, State, backoff};
+use super::{Effect, Entry, Node, Sent, State, backoff};
 use crate::permit::Settled;
 use crate::redis::clock::Boot;
 use crate::redis::command::{Answer, LeaseId, Script};
+use crate::redis::leaving::RELEASED_MAX;
 
 impl Node {
     /// The call has ended; the caller sends the release, and says [`Node::release_answered`].
@@ -46,14 +47,28 @@ impl Node {
     }
 
     pub(super) fn release(&mut self, now: Boot) {
+        let mut sent: Vec<Sent> = Vec::new();
         while let Some(due) = self.releases.first().copied().filter(|(due, _)| *due <= now) {
             self.releases.remove(&due);
             let (_, key) = due;
-            let Some(entry) = self.entries.get(&key) else { continue };
-            if let State::Leaving { settled, .. } = entry.state {
-                let script = Script::Release { lease: entry.id, settled };
-                self.send(now, key.0, script, None, 0);
+            let Some(Entry { id, via, state: State::Leaving { settled: paid, .. }, .. }) =
+                self.entries.get(&key)
+            else {
+                continue;
+            };
+            match sent.last_mut() {
+                Some(Sent { account, via: by, script: Script::Release { leases, settled }, .. })
+                    if (*account, *by) == (key.0, *via) && leases.len() < RELEASED_MAX =>
+                {
+                    leases.push(*id);
+                    *settled = (*settled).into_iter().chain(*paid).max_by_key(|last| last.ledger_seq);
+                }
+                _ => {
+                    let script = Script::Release { leases: vec![*id], settled: *paid };
+                    sent.push(Sent { account: key.0, script, at: now, process: None, via: *via, round: 0 });
+                }
             }
         }
+        self.effects.extend(sent.into_iter().map(Effect::Send));
     }
 }

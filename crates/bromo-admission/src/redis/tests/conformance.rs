@@ -38,12 +38,15 @@ impl Maker {
         lease
     }
 
-    fn known(&mut self, node: NodeId) -> LeaseId {
-        if self.named.is_empty() {
-            self.lease(node)
-        } else {
-            self.named[self.random.usize(..self.named.len())]
-        }
+    fn known(&mut self, node: NodeId) -> Vec<LeaseId> {
+        let one = |maker: &mut Self| match maker.named.len() {
+            0 => maker.lease(node),
+            count => maker.named[maker.random.usize(..count)],
+        };
+        let mut known: Vec<_> = (0..self.random.usize(1..5)).map(|_| one(self)).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
     }
 
     fn leases(&mut self, node: NodeId, most: usize) -> Vec<Lease> {
@@ -79,19 +82,13 @@ impl Maker {
             },
             40..=54 => Script::Start { facts: self.facts(account), leases: self.leases(node, 4) },
             55..=74 => Script::Release {
-                lease: self.known(node),
+                leases: self.known(node),
                 settled: self.random.bool().then(|| {
                     let facts = self.facts(account);
                     Settled { balance: facts.balance, ledger_seq: facts.ledger_seq }
                 }),
             },
-            75..=84 => {
-                let mut leases: Vec<LeaseId> =
-                    (0..self.random.usize(1..5)).map(|_| self.known(node)).collect();
-                leases.sort_unstable();
-                leases.dedup();
-                Script::Renew { leases }
-            }
+            75..=84 => Script::Renew { leases: self.known(node) },
             85..=92 => Script::Register {
                 facts: (self.random.u8(..3) > 0).then(|| self.facts(account)),
                 living: (0..3).filter(|_| self.random.bool()).map(NodeId::from_random).collect(),

@@ -100,10 +100,10 @@ fn a_decision_is_one_round_trip_that_reads_once_and_writes_once() {
         assert_eq!(meter.cost(admit(Some(lease(3))), is(full)).await, denial);
 
         let settled = Some(Settled { balance: Credits::new(995), ledger_seq: 2 });
-        let release = Script::Release { lease: lease(1).id, settled };
+        let release = Script::Release { leases: vec![lease(1).id], settled };
         let done = |answer: &Answer| matches!(answer, Answer::Done { .. });
-        assert_eq!(meter.cost(release.clone(), done).await, ["fcall 1", "hdel 1", "hget 1", "hset 1"]);
-        assert_eq!(meter.cost(release, done).await, ["fcall 1", "hdel 1", "hget 1"]);
+        assert_eq!(meter.cost(release.clone(), done).await, ["fcall 1", "hdel 1", "hmget 1", "hset 1"]);
+        assert_eq!(meter.cost(release, done).await, ["fcall 1", "hmget 1"]);
     });
 }
 
@@ -118,12 +118,16 @@ fn the_time_of_redis_costs_one_command_more() {
 }
 
 #[test]
-fn tasks_that_start_together_cost_as_much_as_one() {
+fn tasks_that_start_or_end_together_cost_as_much_as_one() {
     block_on(async {
         let meter = Meter::start().await;
         meter.run(&Script::Open(Facts { slots: 100, ..facts() })).await;
         let script = Script::Start { facts: facts(), leases: (0..50).map(lease).collect() };
         let taken = |answer: &Answer| matches!(answer, Answer::Started { taken: 50, .. });
         assert_eq!(meter.cost(script, taken).await, ["fcall 1", "hmget 1", "hset 1"]);
+        let leases = (0..50).map(|number| lease(number).id).collect();
+        let release = Script::Release { leases, settled: None };
+        let done = |answer: &Answer| matches!(answer, Answer::Done { .. });
+        assert_eq!(meter.cost(release, done).await, ["fcall 1", "hdel 1", "hmget 1", "hset 1"]);
     });
 }

@@ -137,10 +137,13 @@ impl Model {
                 let expires_in_ms = record.expires_in(run.now);
                 Answer::Started { taken, slots: record.standing(), denial, woke: run.woke, expires_in_ms }
             }
-            Script::Release { lease, settled } => {
-                let any = record.by_expiry.keys().next().copied();
-                let taken = if broken == Broken::ReleaseWithoutId { any } else { Some(*lease) };
-                let mut changed = taken.is_some_and(|lease| record.remove(&lease));
+            Script::Release { leases, settled } => {
+                let mut changed = false;
+                for lease in leases {
+                    let any = record.by_expiry.keys().next().copied();
+                    let taken = if broken == Broken::ReleaseWithoutId { any } else { Some(*lease) };
+                    changed |= taken.is_some_and(|lease| record.remove(&lease));
+                }
                 if record.leases == 0 && changed {
                     record.first_expiry = 0;
                 }

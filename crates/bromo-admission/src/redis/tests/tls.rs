@@ -36,10 +36,10 @@ fn a_server_that_proves_who_it_is_is_spoken_to_in_secret_and_no_other() {
         let ask = installation.ask();
         node.open(ask.facts).await;
         node.enter(&ask).await.release(None).await;
-        // Commands and subscriptions.
-        until("both connections are encrypted", async || {
+        // Commands of the node and of this thread, and subscriptions.
+        until("all connections are encrypted", async || {
             server.command(&["CLIENT", "LIST"]).unwrap().matches(&format!("laddr=127.0.0.1:{port} ")).count()
-                == 2
+                == 3
         })
         .await;
 

@@ -31,7 +31,8 @@ async fn a_look_for_the_next_tasks_goes_by_the_index_in_order_whatever_the_stati
 async fn goes_by_the_index_in_order(store: &PostgresStore) {
     let plan = store.parts.others.run(async |tx: &Tx<'_>| {
         tx.query("SELECT 1", &[]).await?;
-        tx.batch(&format!("ANALYZE queue; ANALYZE queue_in; ANALYZE queue_out; PREPARE look AS {HEADS}")).await?;
+        tx.batch(&format!("ANALYZE queue; ANALYZE queue_in; ANALYZE queue_out; PREPARE look AS {HEADS}"))
+            .await?;
         let rows = tx.query("EXPLAIN EXECUTE look('{1}', '{10}', '{0,1,2,3,4,5,6,7,8}')", &[]).await?;
         tx.batch("DEALLOCATE look").await?;
         rows.iter().map(|row| get::<String>(row, 0)).collect::<Result<Vec<_>, _>>()

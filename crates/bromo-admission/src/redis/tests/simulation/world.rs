@@ -16,6 +16,7 @@ use crate::permit::Settled;
 use crate::redis::clock::Boot;
 use crate::redis::command::{Answer, Command, LeaseId, Outcome, Process, Script};
 use crate::redis::life::Life;
+use crate::redis::links::Via;
 use crate::redis::node::{Effect, Node, Times};
 use crate::redis::tests::model::Model;
 
@@ -527,7 +528,9 @@ impl World {
         }
         let account = AccountId::from_random(self.random.u64(..ACCOUNTS));
         let (hold, now) = (Credits::new(self.random.i64(0..6)), self.boot(node));
-        let Some(asked) = self.nodes[node].node.ask(now, account, hold, 3_000) else { return };
+        let Some(asked) = self.nodes[node].node.ask(now, account, hold, 3_000, Via::default()) else {
+            return;
+        };
         let facts = self.nodes[node].cached[&account];
         let script = Script::Admit {
             facts,
@@ -654,7 +657,7 @@ impl World {
 
     fn give_back(&mut self, node: usize, call: &Call, settled: Option<Settled>) {
         self.nodes[node].node.leave(call.account, call.id, settled);
-        let script = Script::Release { lease: call.id, settled };
+        let script = Script::Release { leases: vec![call.id], settled };
         let purpose = Purpose::Release { id: call.id, charged: settled.is_some() };
         self.send(node, call.account, script, purpose, None);
     }
