@@ -11,7 +11,7 @@ use super::tx::Tx;
 use crate::error::StoreError;
 
 /// Tasks claimed since a floor was last raised: before that the walk costs less than raising it.
-pub(super) const RAISED_AFTER: u32 = 256;
+pub(super) const RAISED_AFTER: u32 = 64;
 
 const LOCK: &str = "SELECT FROM queue_in i JOIN unnest($1::bigint[], $2::smallint[]) AS w (account, priority)
         ON w.account = i.account AND w.priority = i.priority

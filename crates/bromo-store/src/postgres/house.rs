@@ -16,6 +16,8 @@ use super::{attempt, floors, partitions, reap};
 use crate::error::StoreError;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// A look for the next task walks over all that was claimed since.
+const FLOORS_EVERY: Duration = Duration::from_millis(200);
 /// Partitions are made a day ahead.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(600);
 /// The whole queue is read for that.
@@ -35,23 +37,28 @@ const COUNT: &str = "SELECT
 
 /// Does it, whenever the connection is there.
 pub(super) async fn keep(kept: Kept, local: Arc<Local>, node: NodeId) {
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(FLOORS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut disturbed, mut parted, mut looked) = (0, None::<Instant>, None::<Instant>);
+    let (mut disturbed, mut kept_at) = (0, None::<Instant>);
+    let (mut parted, mut looked) = (None::<Instant>, None::<Instant>);
     let mut strays = Strays::default();
     loop {
         ticks.tick().await;
         let Ok(link) = kept.get() else { continue };
-        match count(&link, &local, disturbed >= DISTURBED_MAX).await {
-            Ok(true) => disturbed = 0,
-            Ok(false) => disturbed += 1,
-            Err(error) => tracing::debug!(%error, "cannot count tasks and deliveries"),
-        }
         let drained = local.drained(floors::RAISED_AFTER);
         if !drained.is_empty()
             && let Err(error) = in_tx(&link, async |tx| floors::raise(tx, &drained).await).await
         {
             tracing::debug!(%error, "cannot raise floors");
+        }
+        if kept_at.is_some_and(|kept_at| kept_at.elapsed() < EVERY) {
+            continue;
+        }
+        kept_at = Some(Instant::now());
+        match count(&link, &local, disturbed >= DISTURBED_MAX).await {
+            Ok(true) => disturbed = 0,
+            Ok(false) => disturbed += 1,
+            Err(error) => tracing::debug!(%error, "cannot count tasks and deliveries"),
         }
         let unreturned = local.unreturned();
         if !unreturned.is_empty()

@@ -19,7 +19,7 @@ use crate::tasks::{Endpoints, Head, TaskSeq};
 
 /// One priority after the other, from the floor on, which spares the dead entries before it. Within one, the front of
 /// each line, so that what an endpoint holds up is not walked over. Priorities in which nothing waits are left out: an
-/// account that is well served has ten of them.
+/// account that is well served has ten of them. So are the tasks of $4.
 pub(super) const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
     FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (account, count, turn)
     CROSS JOIN LATERAL (
@@ -32,7 +32,7 @@ pub(super) const HEADS: &str = "SELECT w.turn, h.seq, h.endpoint, h.line, h.hold
             SELECT t.* FROM unnest($3::smallint[]) AS l (line) CROSS JOIN LATERAL (
                 SELECT seq, endpoint, line, hold FROM queue
                 WHERE account = w.account AND priority = p.priority AND line = l.line AND seq + 0 >= p.floor
-                    AND node IS NULL AND not_before IS NULL
+                    AND node IS NULL AND not_before IS NULL AND seq NOT IN (SELECT unnest($4::bigint[]))
                 ORDER BY seq + 0 LIMIT w.count) t
             ORDER BY t.seq LIMIT w.count) f
         LIMIT w.count) h";
@@ -70,16 +70,17 @@ pub(super) fn lines(endpoints: Endpoints) -> Vec<i16> {
     live.map(numbers::of_endpoint).chain([TEST_LINE]).collect()
 }
 
-/// The next tasks of each account, as many as asked for, higher priority first, then in order.
+/// The next tasks of each account but for those that are hidden, as many as asked for, higher priority first, then in order.
 pub(super) async fn heads(
     shared: &Shared,
     asked: &[(AccountId, usize)],
     lines: &[i16],
+    hidden: &[TaskSeq],
 ) -> Result<Vec<Vec<Head>>, StoreError> {
     let accounts: Vec<i64> = asked.iter().map(|(account, _)| account.to_i64()).collect();
     let counts: Vec<i64> = asked.iter().map(|(_, count)| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
     let mut heads: Vec<Vec<Head>> = asked.iter().map(|_| Vec::new()).collect();
-    for row in &shared.query(HEADS, &[&accounts, &counts, &lines]).await? {
+    for row in &shared.query(HEADS, &[&accounts, &counts, &lines, &hidden]).await? {
         let turn: i64 = get(row, 0)?;
         if let Some(heads) = usize::try_from(turn - 1).ok().and_then(|turn| heads.get_mut(turn)) {
             heads.push(head(row)?);

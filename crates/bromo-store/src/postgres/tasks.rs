@@ -125,25 +125,13 @@ impl Tasks for PostgresStore {
         asked: &[(AccountId, usize)],
         endpoints: Endpoints,
     ) -> Result<Vec<Vec<Head>>, StoreError> {
-        // What is claimed while we look is not shown either.
-        let before = self.parts.local.hidden().clone();
         let lines = queue::lines(endpoints);
-        let mut wanted = asked.to_vec();
         loop {
-            let mut found = queue::heads(&self.parts.shared, &wanted, &lines).await?;
+            let hidden: Vec<TaskSeq> = self.parts.local.hidden().iter().copied().collect();
+            let found = queue::heads(&self.parts.shared, asked, &lines, &hidden).await?;
+            // What was hidden while we looked would have made room for others.
             let hidden = self.parts.local.hidden();
-            let out_of_sight = before.len().max(hidden.len());
-            let mut enough = true;
-            for ((heads, (_, count)), (_, wanted)) in found.iter_mut().zip(asked).zip(&mut wanted) {
-                let all = heads.len() < *wanted;
-                heads.retain(|head| !before.contains(&head.seq) && !hidden.contains(&head.seq));
-                if !all && heads.len() < *count {
-                    enough = false;
-                    *wanted += (count - heads.len()).max(out_of_sight.min(*count));
-                }
-                heads.truncate(*count);
-            }
-            if enough {
+            if !found.iter().flatten().any(|head| hidden.contains(&head.seq)) {
                 return Ok(found);
             }
         }

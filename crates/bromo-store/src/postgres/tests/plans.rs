@@ -33,7 +33,7 @@ async fn goes_by_the_index_in_order(store: &PostgresStore) {
         tx.query("SELECT 1", &[]).await?;
         tx.batch(&format!("ANALYZE queue; ANALYZE queue_in; ANALYZE queue_out; PREPARE look AS {HEADS}"))
             .await?;
-        let rows = tx.query("EXPLAIN EXECUTE look('{1}', '{10}', '{0,1,2,3,4,5,6,7,8}')", &[]).await?;
+        let rows = tx.query("EXPLAIN EXECUTE look('{1}', '{10}', '{0,1,2,3,4,5,6,7,8}', '{1}')", &[]).await?;
         tx.batch("DEALLOCATE look").await?;
         rows.iter().map(|row| get::<String>(row, 0)).collect::<Result<Vec<_>, _>>()
     });
