@@ -37,6 +37,12 @@ impl Fault {
             SqlState::UNIQUE_VIOLATION
             | SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED => Self::Race,
+            // The partition of a row's day was made while the row was on its way to the rest; a constraint has a name.
+            SqlState::CHECK_VIOLATION
+                if error.as_db_error().is_some_and(|error| error.constraint().is_none()) =>
+            {
+                Self::Race
+            }
             _ => Self::Other,
         }
     }

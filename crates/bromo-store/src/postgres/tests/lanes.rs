@@ -4,8 +4,9 @@ use bromo_testbed::Postgres;
 use futures_util::future::join_all;
 
 use super::{account, beside, number, open, until};
-use crate::contract::charge;
-use crate::{Accounts, Charged, Ledger, StoreError};
+use crate::contract::{NOW, charge, task};
+use crate::postgres::partitions;
+use crate::{Accounts, Charged, Ledger, StoreError, Submitted, Tasks};
 
 /// How many connections of the store wait for a lock.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
@@ -49,6 +50,23 @@ async fn a_bad_job_fails_alone() {
     }
     let left = store.lookup_account(id).await.unwrap().unwrap();
     assert_eq!((left.balance.total().get(), left.ledger_seq), (500 - 49, 50));
+}
+
+#[tokio::test]
+async fn a_task_that_comes_while_the_partition_of_its_day_is_made_is_accepted() {
+    let database = Postgres::shared().database().unwrap();
+    let store = open(&database).await;
+    let id = account(&store).await;
+    let (holder, looker) = (beside(&database).await, beside(&database).await);
+    let day = NOW.millis() / 86_400_000;
+    holder.batch_execute(&format!("BEGIN; {}", partitions::make(day))).await.unwrap();
+    let submit = store.submit(id, vec![task(id, 1)], 9);
+    let release = async {
+        until(async || number(&looker, WAITING).await == 1).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let (submitted, ()) = tokio::join!(submit, release);
+    assert!(matches!(submitted, Ok(Submitted::Each(_))), "{submitted:?}");
 }
 
 #[tokio::test]
