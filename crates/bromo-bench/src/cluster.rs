@@ -61,7 +61,9 @@ async fn round(program: &Path, folder: &Path, shared: &Shared, length: Duration)
     let upstream = Upstream::start().await?;
     let own = settings(upstream.address, SLOTS.0, SLOTS.1);
     let seal_key = folder.join("seal-key");
-    let with_servers = format!("{own}[webhooks]\nseal_key_file = {seal_key:?}\n{}", shared.settings()?);
+    let database = shared.database()?;
+    let with_servers =
+        format!("{own}[webhooks]\nseal_key_file = {seal_key:?}\n{}", shared.settings(&database));
     let alone = Bromo::start_on(CORES, program, &folder.join("alone"), &own)?;
     let first = Bromo::start_on(CORES, program, &folder.join("first"), &with_servers)?;
     let free_ms = (p50_ms(&alone.free(), length).await?, p50_ms(&first.free(), length).await?);
@@ -74,7 +76,7 @@ async fn round(program: &Path, folder: &Path, shared: &Shared, length: Duration)
     let single = load::closed(&one, CONNECTIONS, length).await?.per_second;
     let both =
         tokio::try_join!(load::closed(&one, CONNECTIONS, length), load::closed(&other, CONNECTIONS, length))?;
-    drop((first, second, quotas));
+    drop((first, second, quotas, database));
     Ok(Round { free_ms, charged_ms, nodes: (single, both.0.per_second + both.1.per_second) })
 }
 

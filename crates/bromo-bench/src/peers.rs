@@ -34,7 +34,7 @@ pub(crate) fn measure(folder: &Path, shared: &Shared, length: Duration) -> anyho
     let database = shared.database()?;
     let seconds = length.as_secs().max(1).to_string();
     let output = Command::new("node")
-        .args(["peers.mjs", &database, &seconds])
+        .args(["peers.mjs", &database.url(), &seconds])
         .current_dir(&folder)
         .output()
         .context("the peers need node")?;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use bromo_testbed::{Database, Postgres, Redis};
@@ -32,33 +31,31 @@ pub(crate) struct Shared {
     /// Ends with this process.
     postgres: &'static Postgres,
     redis: Redis,
-    databases: Mutex<Vec<Database<'static>>>,
 }
 
 impl Shared {
     /// PostgreSQL commits to the disk, as in production; Redis keeps nothing.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let postgres = Box::leak(Box::new(Postgres::start_durable()?));
-        Ok(Self { postgres, redis: Redis::start()?, databases: Mutex::default() })
+        Ok(Self { postgres, redis: Redis::start()? })
     }
 
-    /// The address of a database of one's own, which stays until the end.
-    pub(crate) fn database(&self) -> anyhow::Result<String> {
-        let database = self.postgres.database()?;
-        let url = database.url();
-        self.databases.lock().unwrap_or_else(PoisonError::into_inner).push(database);
-        Ok(url)
+    /// A database of one's own, to be dropped behind whoever uses it: or the server cleans it up while others are
+    /// measured. That also makes a checkpoint, so that all begin alike.
+    pub(crate) fn database(&self) -> anyhow::Result<Database<'static>> {
+        self.postgres.database()
     }
 
-    /// The settings of a node with a database of its own.
-    pub(crate) fn settings(&self) -> anyhow::Result<String> {
-        let (store, counts) = (self.database()?, self.redis.url());
-        Ok(format!("[store]\nurl = \"{store}\"\n[admission]\nurl = \"{counts}\"\n"))
+    /// The settings of a node with this database.
+    pub(crate) fn settings(&self, database: &Database<'_>) -> String {
+        let (store, counts) = (database.url(), self.redis.url());
+        format!("[store]\nurl = \"{store}\"\n[admission]\nurl = \"{counts}\"\n")
     }
 }
 
 pub(crate) struct Server {
     _process: Process,
+    _database: Option<Database<'static>>,
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     folder: PathBuf,
@@ -72,7 +69,9 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(place: &Place<'_>, settings: &str) -> anyhow::Result<Self> {
         let (program, folder) = (place.program, place.folder.as_path());
-        let shared = place.shared.map(Shared::settings).transpose()?.unwrap_or_default();
+        let database = place.shared.map(Shared::database).transpose()?;
+        let shared = place.shared.zip(database.as_ref());
+        let shared = shared.map(|(shared, database)| shared.settings(database)).unwrap_or_default();
         // A data folder of an earlier run would be measured along.
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder)?;
@@ -103,7 +102,8 @@ impl Server {
         let keys = keys.collect::<anyhow::Result<_>>()?;
         let other_key = account("one", "one")?;
         let folder = folder.to_owned();
-        Ok(Self { _process: process, address, admin, folder, keys, other_key, numbers: AtomicU64::new(0) })
+        let numbers = AtomicU64::new(0);
+        Ok(Self { _process: process, _database: database, address, admin, folder, keys, other_key, numbers })
     }
 
     /// Another number each time.
