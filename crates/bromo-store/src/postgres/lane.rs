@@ -108,6 +108,22 @@ impl<J: Job> Lane<J> {
         outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Asks for a job that may have no answer at a glance; then it is made again, to be looked at closely.
+    ///
+    /// # Errors
+    /// As of [`Lane::ask`].
+    pub(super) async fn ask_twice<T>(&self, job: impl Fn(bool) -> J) -> Result<T, StoreError>
+    where
+        J: Job<Answer = Option<T>>,
+    {
+        for closely in [false, true] {
+            if let Some(answer) = self.ask(job(closely)).await? {
+                return Ok(answer);
+            }
+        }
+        Err(unanswered())
+    }
+
     /// Hands the job over without waiting for anything; gives it back if too many wait already.
     pub(super) fn tell(&self, job: J) -> Result<(), J> {
         let (answer, _) = oneshot::channel();

@@ -10,6 +10,7 @@
 mod accounts;
 mod attempt;
 mod attempted;
+mod charge;
 mod claim;
 mod connect;
 mod counters;
@@ -68,6 +69,7 @@ use std::sync::Arc;
 use bromo_rules::id::NodeId;
 
 use self::attempt::Send;
+use self::charge::Paying;
 use self::claim::Take;
 use self::connect::{Connector, Durability};
 #[cfg(test)]
@@ -87,7 +89,6 @@ use self::submit::Submit;
 use self::take::Taking;
 pub(crate) use self::target::{Found, Progress, Target, task_key_hash};
 use crate::error::StoreError;
-use crate::ledger::Charge;
 
 /// Connections for what comes seldom: a job that waits for a lock does not hold up all others.
 const OTHERS: usize = 2;
@@ -107,7 +108,7 @@ pub struct PostgresStore {
 /// Shared with whatever must keep the store open.
 struct Parts {
     shared: Shared,
-    charges: Lane<Charge>,
+    charges: Lane<Paying>,
     singles: Lane<Submit>,
     batches: [Lane<Submit>; BATCH_LANES],
     takes: Lane<Take>,

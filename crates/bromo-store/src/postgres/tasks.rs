@@ -42,13 +42,7 @@ impl Tasks for PostgresStore {
             _ => &batches[account.to_i64().unsigned_abs() as usize % batches.len()],
         };
         let submission = Arc::new(Submission::new(account, tasks, queued_max, local));
-        for closely in [false, true] {
-            let submit = Submit { submission: Arc::clone(&submission), closely };
-            if let Some(submitted) = lane.ask(submit).await? {
-                return Ok(submitted);
-            }
-        }
-        Err(StoreError::Unavailable { reason: "a submission was not answered".to_owned() })
+        lane.ask_twice(|closely| Submit { submission: Arc::clone(&submission), closely }).await
     }
 
     async fn lookup_task(
