@@ -15,6 +15,8 @@ use crate::sync::lock;
 
 /// Lines of one publication.
 const LINES_MAX: usize = 256;
+/// From one publication to the next: what is told meanwhile goes along with it. Every node hears each, this one too.
+const GAP: Duration = Duration::from_millis(2);
 /// How long subscribing, and the answer to a ping, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -76,6 +78,7 @@ pub(super) async fn speak(shared: &Shared) {
                 tracing::debug!(%error, "told the other nodes nothing");
             }
         }
+        tokio::time::sleep(GAP).await;
     }
 }
 
