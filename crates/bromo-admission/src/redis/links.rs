@@ -20,6 +20,14 @@ pub(crate) const MADE: Duration = Duration::from_secs(4);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Via(Option<ThreadId>);
 
+#[cfg(test)]
+impl Via {
+    /// That of this thread.
+    pub(crate) fn this_thread() -> Self {
+        Self(Some(thread::current().id()))
+    }
+}
+
 /// All links of this process.
 pub(crate) struct Links {
     server: Server,

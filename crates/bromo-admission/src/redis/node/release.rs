@@ -72,3 +72,34 @@ impl Node {
         self.effects.extend(sent.into_iter().map(Effect::Send));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bromo_rules::credit::Credits;
+    use bromo_rules::id::NodeId;
+
+    use super::*;
+    use crate::redis::links::Via;
+    use crate::redis::node::Times;
+
+    #[test]
+    fn asks_without_an_answer_are_given_back_together_by_the_link_that_they_took() {
+        let (now, account) = (Boot(0), AccountId::from_random(1));
+        let mut node = Node::new(NodeId::from_random(2), Times::DEFAULT);
+        node.tick(now);
+        drop(node.effects());
+        let vias = [Via::this_thread(), Via::this_thread(), Via::default(), Via::this_thread()];
+        let ids = vias.map(|via| node.ask(now, account, Credits::ZERO, 0, via).unwrap().lease.id);
+        for id in ids {
+            node.unknown(now, account, id);
+        }
+        node.tick(now);
+        let sent = node.effects().into_iter().map(|effect| match effect {
+            Effect::Send(Sent { script: Script::Release { leases, .. }, via, .. }) => (via, leases),
+            other => panic!("{other:?}"),
+        });
+        let [one, two, three, four] = ids;
+        let expected = [(vias[0], vec![one, two]), (vias[2], vec![three]), (vias[3], vec![four])];
+        assert_eq!(sent.collect::<Vec<_>>(), expected);
+    }
+}
