@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use bromo_rules::id::AccountId;
 use tokio::sync::oneshot;
@@ -22,14 +23,16 @@ struct Leaver {
     heard: oneshot::Sender<()>,
 }
 
-/// Those that wait, by account; the first of each will take the others along.
+/// Those that wait, by account and thread, so that none waits for a thread that has other things to do; the first of each
+/// will take the others along.
 #[derive(Default)]
-pub(crate) struct Leavers(Mutex<HashMap<AccountId, Vec<Leaver>>>);
+pub(crate) struct Leavers(Mutex<HashMap<(AccountId, ThreadId), Vec<Leaver>>>);
 
 /// A lease that is being given back. Dropped before that is through, it leaves the rest to the node.
 pub(crate) struct Leaving {
     shared: Arc<Shared>,
     account: AccountId,
+    thread: ThreadId,
     leads: bool,
     heard: oneshot::Receiver<()>,
 }
@@ -43,13 +46,13 @@ impl Leaving {
         settled: Option<Settled>,
     ) -> Self {
         shared.node().leave(account, id, settled);
-        let (heard, hears) = oneshot::channel();
+        let ((heard, hears), thread) = (oneshot::channel(), thread::current().id());
         let mut all = lock(&shared.leavers.0);
-        let waiting = all.entry(account).or_default();
+        let waiting = all.entry((account, thread)).or_default();
         let leads = waiting.is_empty();
         waiting.push(Leaver { id, settled, heard });
         drop(all);
-        Self { shared, account, leads, heard: hears }
+        Self { shared, account, thread, leads, heard: hears }
     }
 
     /// Returns when Redis has it, or could not be told so far.
@@ -66,7 +69,7 @@ impl Leaving {
 
     fn take(&mut self) -> Group {
         self.leads = false;
-        let leavers = lock(&self.shared.leavers.0).remove(&self.account).unwrap_or_default();
+        let leavers = lock(&self.shared.leavers.0).remove(&(self.account, self.thread)).unwrap_or_default();
         Group { shared: Arc::clone(&self.shared), account: self.account, leavers }
     }
 }
