@@ -252,6 +252,22 @@ async fn nodes_and_a_move_keep_out_of_each_others_way() {
     serve(&database).await.unwrap();
 }
 
+/// A node that has left, and whose process lives on, may drop the partition of an old day before it is filled.
+#[tokio::test]
+async fn tasks_of_a_day_that_lie_with_the_rest_stay_there_when_the_move_goes_on() {
+    let (folder, database) = (filled().await, Postgres::shared().database().unwrap());
+    go_on_until(&folder, &database, |moving| moving.part == "queued tasks").await.unwrap_err();
+    let lay_with_the_rest = "DO $$ DECLARE day text; BEGIN
+            SELECT DISTINCT tableoid::regclass::text INTO STRICT day FROM tasks
+                WHERE tableoid <> 'tasks_rest'::regclass LIMIT 1;
+            EXECUTE format('ALTER TABLE tasks DETACH PARTITION %I', day);
+            EXECUTE format('INSERT INTO tasks SELECT * FROM %I', day);
+            EXECUTE format('DROP TABLE %I', day);
+        END $$";
+    database.execute(lay_with_the_rest).unwrap();
+    assert_whole(&go_on(&folder, &database).await.unwrap());
+}
+
 /// Each is a change of one row that its sums alone would not show.
 #[tokio::test]
 async fn one_changed_row_is_found_and_the_database_stays_unfinished() {

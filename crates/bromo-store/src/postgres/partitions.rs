@@ -42,12 +42,8 @@ async fn keep_locked(link: &Link, today: i64) -> Result<(), StoreError> {
         if days.contains(&day) {
             continue;
         }
-        match run(link, &make(day)).await {
-            Ok(()) => {}
-            Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
-                tracing::debug!(day, "tasks of this day lie with the rest already");
-            }
-            Err(error) => tracing::warn!(day, error = text(&error), "cannot make partitions"),
+        if let Err(error) = make_if_none_lie_with_the_rest(link, day).await {
+            tracing::warn!(day, error = text(&error), "cannot make partitions");
         }
     }
     for day in days.into_iter().filter(|day| *day < today - DAYS_KEPT) {
@@ -76,6 +72,17 @@ fn name(table: &str, day: i64) -> String {
 /// The least id of a day.
 fn least(day: i64) -> String {
     format!("{:012x}{}", (day * DAY_MS).max(0), "0".repeat(20))
+}
+
+/// Makes those of a day, unless tasks of it lie with the rest already, where they are as well off.
+pub(super) async fn make_if_none_lie_with_the_rest(link: &Link, day: i64) -> Result<(), Error> {
+    match run(link, &make(day)).await {
+        Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
+            tracing::debug!(day, "tasks of this day lie with the rest already");
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 /// Attached rather than made in place, which would lock out all readers.
