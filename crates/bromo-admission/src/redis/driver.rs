@@ -9,15 +9,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::redis::command::Answer;
 use crate::redis::link::{Link, LinkError};
-use crate::redis::links::MADE;
+use crate::redis::links::{MADE, PING};
 use crate::redis::node::Effect;
 use crate::redis::server::Server;
 use crate::redis::settings::Retry;
 use crate::redis::shared::{Shared, State};
 use crate::redis::{TICK_MS, bus, upkeep};
 
-/// An idle connection is asked this often whether it is there.
-const PING: Duration = Duration::from_secs(1);
 /// How long the store may take to say what is true.
 const TRUTH: Duration = Duration::from_secs(2);
 

@@ -2,7 +2,7 @@
 //! its way nor back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use crate::redis::server::Server;
 
 /// A link that cannot be made, while the node has one, is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A link is asked this often whether it is there.
+pub(crate) const PING: Duration = Duration::from_secs(1);
 /// A link takes no longer to be made.
 pub(crate) const MADE: Duration = Duration::from_secs(4);
 
@@ -63,8 +65,8 @@ impl Links {
         let known = read(&self.threads).get(&thread).cloned();
         match known {
             Some(Some(own)) if own.process == nodes.process => return Some((own, Via(Some(thread)))),
-            Some(_) => {}
-            None => self.make(thread),
+            Some(None) => {} // It is being made.
+            Some(Some(_)) | None => self.make(thread),
         }
         Some((nodes, Via::default()))
     }
@@ -95,12 +97,26 @@ impl Links {
         runtime.spawn(async move {
             let made = tokio::time::timeout(MADE, Link::connect(&links.server, links.timeout)).await;
             if let Ok(Ok(link)) = made {
-                write(&links.threads).insert(thread, Some(Arc::new(link)));
+                let link = Arc::new(link);
+                tokio::spawn(watch(Arc::downgrade(&links), Arc::downgrade(&link)));
+                write(&links.threads).insert(thread, Some(link));
             } else {
                 tokio::time::sleep(AGAIN).await;
                 write(&links.threads).remove(&thread);
             }
         });
+    }
+}
+
+/// A connection may be gone without a word: then all that is asked by it would wait in vain.
+async fn watch(links: Weak<Links>, link: Weak<Link>) {
+    loop {
+        tokio::time::sleep(PING).await;
+        let (Some(links), Some(link)) = (links.upgrade(), link.upgrade()) else { return };
+        if link.ping().await.is_err() {
+            links.lost(&link);
+            return;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server that is away, comes back, comes back empty, or cannot be used.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use bromo_testbed::Redis as Server;
 
 use super::{Installation, block_on, until};
 use crate::redis::OpenError;
+use crate::redis::links::Via;
 use crate::{Admission, Decision, Denial, Facts, Settled};
 
 #[test]
@@ -260,6 +262,29 @@ fn a_server_of_a_redis_cluster_is_refused_by_name() {
         let server = Server::start_with(&["--cluster-enabled", "yes"]).unwrap();
         let node = Installation::on(&server).node_unconnected(1);
         assert_eq!(node.redis.ready().await, Err(OpenError::Cluster));
+    });
+}
+
+#[test]
+fn a_threads_link_that_is_gone_is_replaced_though_nobody_asks_by_it() {
+    block_on(async {
+        let server = Server::start().unwrap();
+        let installation = Installation::on(&server);
+        let node = installation.node(1).await;
+        let links = &node.redis.shared.links;
+        let own = async || links.here().filter(|(_, via)| *via == Via::this_thread()).map(|(link, _)| link);
+        until("the thread has a link", async || own().await.is_some()).await;
+        let first = Arc::downgrade(&own().await.unwrap());
+        // It was made last, but for that of this command.
+        let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap();
+        let ids = clients.lines().filter(|line| !line.contains("cmd=client|list"));
+        let ids = ids.filter_map(|line| line.split_once("id=")?.1.split(' ').next()?.parse::<u64>().ok());
+        let last = ids.max().unwrap().to_string();
+        server.command(&["CLIENT", "KILL", "ID", &last]).unwrap();
+        until("it is gone", async || first.upgrade().is_none()).await;
+        until("the thread has another", async || own().await.is_some()).await;
+        node.open(installation.ask().facts).await;
+        drop(node.enter(&installation.ask()).await);
     });
 }
 
