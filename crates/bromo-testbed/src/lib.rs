@@ -8,7 +8,9 @@ mod process;
 mod program;
 mod proxy;
 mod redis;
+mod redis_cluster;
 
 pub use postgres::{Database, Postgres};
 pub use proxy::{Cut, Proxy};
 pub use redis::Redis;
+pub use redis_cluster::RedisCluster;

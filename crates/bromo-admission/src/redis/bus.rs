@@ -8,6 +8,7 @@ use bromo_rules::id::{AccountId, NodeId};
 use futures_util::StreamExt;
 
 use crate::bus::Message;
+use crate::redis::command::Seen;
 use crate::redis::driver::wait;
 use crate::redis::server::Server;
 use crate::redis::shared::Shared;
@@ -26,8 +27,8 @@ enum Word {
     Told(Message),
     /// A task of the account was denied, and what it waited for may have come.
     Woke(AccountId),
-    /// A node found no record of the account.
-    Lost(AccountId),
+    /// A node found no record of the account that counts, and made this one.
+    Lost(AccountId, Seen),
     /// The account is open again.
     Opened(AccountId),
 }
@@ -55,7 +56,7 @@ fn read_line(line: &str) -> Option<(NodeId, Word)> {
         "L" => Word::Told(Message::Lines(account()?)),
         "C" => Word::Told(Message::Cancel(about.parse().ok()?)),
         "W" => Word::Woke(account()?),
-        "R" => Word::Lost(account()?),
+        "R" => Word::Lost(account()?, Seen(parts.next()?.parse().ok()?)),
         "O" => Word::Opened(account()?),
         _ => return None,
     };
@@ -68,7 +69,7 @@ pub(super) async fn speak(shared: &Shared) {
     loop {
         shared.telling.notified().await;
         let told: Vec<_> = lock(&shared.told).drain().collect();
-        let Some(link) = shared.links.nodes() else { continue };
+        let Some(link) = shared.shards.any_link() else { continue };
         for messages in told.chunks(LINES_MAX) {
             let mut text = String::new();
             for message in messages {
@@ -83,9 +84,15 @@ pub(super) async fn speak(shared: &Shared) {
 }
 
 /// Hears the others, again and again.
-pub(super) async fn listen(server: &Server, shared: &Arc<Shared>) {
+pub(super) async fn listen(shared: &Arc<Shared>) {
     let mut tries = 0;
+    let mut turn = 0;
     loop {
+        // The servers of a cluster pass on what is said to any of them.
+        let shards = shared.shards.all();
+        let there: Vec<_> = shards.iter().filter(|shard| shard.is_connected()).collect();
+        turn += 1;
+        let server = &there.get(turn % there.len().max(1)).map_or(&shards[0], |shard| *shard).server;
         if let Err(error) = hear(server, shared, &mut tries).await {
             tracing::debug!(%error, "hears nothing of the other nodes");
         }
@@ -137,8 +144,8 @@ fn heard(shared: &Shared, word: Word) {
             }
         }
         Word::Woke(account) => shared.call_out(account),
-        Word::Lost(account) => {
-            shared.node().heard_of_loss(shared.boot.now(), account);
+        Word::Lost(account, made) => {
+            shared.node().heard_of_loss(shared.boot.now(), account, made);
             shared.kick();
         }
         Word::Opened(_) => shared.opened.notify_waiters(),

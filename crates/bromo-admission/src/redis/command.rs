@@ -32,6 +32,10 @@ pub(crate) struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Process(pub(crate) std::sync::Arc<str>);
 
+/// The record that a script found: when it was made, which no other of its account has; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Seen(pub(crate) u64);
+
 /// One script of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Script {
@@ -61,6 +65,7 @@ pub(crate) enum Script {
         leases: Vec<LeaseId>,
     },
     Register {
+        seen: Seen,
         facts: Option<Facts>,
         living: Vec<NodeId>,
         leases: Vec<Lease>,
@@ -92,13 +97,18 @@ pub(crate) enum Outcome {
 /// What a script answers. `woke`: a task of the account waited for what this changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// Another server of the cluster has the account, or will in a moment. Nothing was done.
+    Elsewhere,
     /// The ask was made on an older version of the account.
     Stale,
-    /// No record of the account, or none that this server process vouches for.
-    Lost,
+    /// No record of the account, or none that this server process vouches for, or not the one that was meant.
+    Lost {
+        seen: Seen,
+    },
     /// Nodes are still registering.
     Opening {
         in_ms: u64,
+        seen: Seen,
     },
     /// Holds expired so often that the balance may lack charges: the store is to be asked.
     Doubtful {
@@ -164,7 +174,11 @@ impl Answer {
             | Self::Renewed { woke, .. }
             | Self::Registered { woke, .. }
             | Self::Looked(Look { woke, .. }) => *woke,
-            Self::Stale | Self::Lost | Self::Opening { .. } | Self::Doubtful { .. } => false,
+            Self::Elsewhere
+            | Self::Stale
+            | Self::Lost { .. }
+            | Self::Opening { .. }
+            | Self::Doubtful { .. } => false,
         }
     }
 }

@@ -1,26 +1,28 @@
-//! Redis' own thread: keeps the connection, turns the node's state machine, and does what it says.
+//! Redis' own thread: keeps the connections, turns the node's state machine, and does what it says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::redis::command::Answer;
 use crate::redis::link::{Link, LinkError};
 use crate::redis::links::{MADE, PING};
 use crate::redis::node::Effect;
-use crate::redis::server::Server;
 use crate::redis::settings::Retry;
-use crate::redis::shared::{Shared, State};
+use crate::redis::shards::{Shard, State};
+use crate::redis::shared::Shared;
+use crate::redis::slots::{ShardId, View};
 use crate::redis::{TICK_MS, bus, upkeep};
 
 /// How long the store may take to say what is true.
 const TRUTH: Duration = Duration::from_secs(2);
 
 /// Starts the thread. It ends soon after [`Shared::stopped`] was told.
-pub(crate) fn start(server: Server, shared: Arc<Shared>) -> Result<JoinHandle<()>, String> {
+pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -30,37 +32,72 @@ pub(crate) fn start(server: Server, shared: Arc<Shared>) -> Result<JoinHandle<()
         .spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = keep_connected(&server, &shared) => {}
+                    () = keep_shards(&shared) => {}
                     () = turn(&shared) => {}
-                    () = bus::listen(&server, &shared) => {}
+                    () = bus::listen(&shared) => {}
                     () = bus::speak(&shared) => {}
                     () = upkeep::run(&shared) => {}
                     () = shared.stopped.notified() => {}
                 }
-                shared.links.set_nodes(None);
+                for shard in shared.shards.all() {
+                    shard.links.set_nodes(None);
+                }
             });
         })
         .map_err(|error| error.to_string())
 }
 
-async fn keep_connected(server: &Server, shared: &Shared) {
+/// Keeps a connection to each server, for as long as that has accounts.
+async fn keep_shards(shared: &Arc<Shared>) {
+    let mut kept = JoinSet::new();
+    let mut handles: HashMap<ShardId, AbortHandle> = HashMap::new();
+    loop {
+        let shards = shared.shards.all();
+        handles.retain(|id, handle| {
+            let stays = shards.iter().any(|shard| shard.id == *id);
+            if !stays {
+                handle.abort();
+            }
+            stays
+        });
+        for shard in shards {
+            handles
+                .entry(shard.id)
+                .or_insert_with(|| kept.spawn(keep_connected(Arc::clone(shared), Arc::clone(&shard))));
+        }
+        tokio::select! {
+            () = shared.shards.changed.notified() => {}
+            Some(_) = kept.join_next() => {}
+        }
+    }
+}
+
+async fn keep_connected(shared: Arc<Shared>, shard: Arc<Shard>) {
     let mut tries = 0;
     loop {
-        let connected = tokio::time::timeout(MADE, Link::connect(server, shared.settings.timeout));
+        let connected = tokio::time::timeout(MADE, Link::connect(&shard.server, shared.settings.timeout));
         match connected.await.unwrap_or_else(|_| Err(LinkError::Away("it does not answer".to_owned()))) {
             Ok(link) => {
                 tries = 0;
-                serve(shared, Arc::new(link)).await;
+                serve(&shared, &shard, Arc::new(link)).await;
             }
             Err(LinkError::Refused(error)) => {
                 tracing::error!(%error, "Redis cannot be used; nothing is admitted");
-                shared.state.send_replace(State::Refused(error));
+                shared.shards.set_state(&shard, State::Refused(error));
             }
             Err(LinkError::Away(reason)) => {
                 if tries == 0 {
-                    tracing::warn!(reason, "no connection to Redis; nothing is admitted until there is one");
+                    tracing::warn!(
+                        reason,
+                        server = %shard.server,
+                        "no connection to Redis; nothing is admitted until there is one"
+                    );
                 }
-                shared.state.send_replace(State::Away(reason));
+                shared.shards.set_state(&shard, State::Away(reason));
+            }
+            Err(LinkError::Replica(view)) => {
+                shared.shards.set_state(&shard, State::Away("it is a replica".to_owned()));
+                learn(&shared, &shard, &view);
             }
         }
         tokio::time::sleep(wait(shared.settings.retry, tries)).await;
@@ -69,22 +106,44 @@ async fn keep_connected(server: &Server, shared: &Shared) {
 }
 
 /// Holds the link out for as long as it is of use.
-async fn serve(shared: &Shared, link: Arc<Link>) {
-    tracing::info!("connected to Redis");
-    shared.links.set_nodes(Some(Arc::clone(&link)));
-    shared.state.send_replace(State::Connected);
-    shared.node().renew_soon();
+async fn serve(shared: &Shared, shard: &Shard, link: Arc<Link>) {
+    tracing::info!(server = %shard.server, "connected to Redis");
+    if let Some(view) = &link.view {
+        learn(shared, shard, view);
+    }
+    shard.links.set_nodes(Some(Arc::clone(&link)));
+    shared.shards.set_state(shard, State::Connected);
+    shared.node().renew_soon(shard.id);
     shared.kick();
     shared.opened.notify_waiters();
     loop {
         tokio::select! {
-            () = shared.broken.notified() => break,
-            () = tokio::time::sleep(PING) => if link.ping().await.is_err() { break },
+            () = shard.broken.notified() => break,
+            () = shard.outdated.notified() => {}
+            () = tokio::time::sleep(PING) => {}
+        }
+        match link.look().await {
+            Ok(Some(view)) => learn(shared, shard, &view),
+            Ok(None) => {}
+            Err(_) => break,
         }
     }
-    shared.links.set_nodes(None);
-    shared.state.send_replace(State::Away("the connection was lost".to_owned()));
-    tracing::warn!("lost the connection to Redis");
+    shard.links.set_nodes(None);
+    shared.shards.set_state(shard, State::Away("the connection was lost".to_owned()));
+    tracing::warn!(server = %shard.server, "lost the connection to Redis");
+}
+
+/// Accounts may be at other servers than this node knew.
+fn learn(shared: &Shared, shard: &Shard, view: &View) {
+    let Some(map) = shared.shards.learn(&shard.server, view) else { return };
+    tracing::info!(
+        epoch = view.epoch,
+        servers = map.shards().len(),
+        "learned which server has which account"
+    );
+    shared.node().set_map(map);
+    shared.kick();
+    shared.opened.notify_waiters();
 }
 
 /// Longer after each try, by chance up to a half shorter, so that nodes do not come back all at once.
@@ -126,7 +185,7 @@ async fn act(shared: Arc<Shared>, effect: Effect) {
             }
         }
         Effect::Truth(account) => {
-            let process = shared.process();
+            let process = shared.process(account);
             let ask =
                 async { tokio::try_join!((shared.settings.living)(), (shared.settings.facts)(account)) };
             let truth = match tokio::time::timeout(TRUTH, ask).await {

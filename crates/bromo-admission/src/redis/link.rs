@@ -10,6 +10,7 @@ use crate::redis::command::{Command, Process, Script};
 use crate::redis::scripts::Scripts;
 use crate::redis::server::Server;
 use crate::redis::settings::OpenError;
+use crate::redis::slots::View;
 use crate::redis::wire;
 
 /// How many commands may be on their way to the connection before a caller waits.
@@ -21,6 +22,8 @@ pub(crate) struct Link {
     connection: MultiplexedConnection,
     scripts: Scripts,
     pub(crate) process: Process,
+    /// How it saw its cluster when the link was made; none if it is in none.
+    pub(crate) view: Option<View>,
     /// What carries the connection.
     _tasks: JoinSet<()>,
 }
@@ -30,6 +33,8 @@ pub(crate) struct Link {
 pub(crate) enum LinkError {
     Away(String),
     Refused(OpenError),
+    /// It serves no account, but knows who does.
+    Replica(View),
 }
 
 /// Why a script has no answer. Whether it ran is not known.
@@ -38,6 +43,8 @@ pub(crate) struct RunError {
     pub(crate) reason: String,
     /// The connection is of no use any more.
     pub(crate) broken: bool,
+    /// It did not run: this server of a cluster does not have the account.
+    pub(crate) elsewhere: bool,
 }
 
 impl From<RedisError> for LinkError {
@@ -61,15 +68,21 @@ impl Link {
         if policy != "noeviction" {
             return Err(LinkError::Refused(OpenError::Policy { policy: policy.to_owned() }));
         }
-        if field(&server, "redis_mode") == Some("cluster") {
-            return Err(LinkError::Refused(OpenError::Cluster));
-        }
+        let view = match field(&server, "redis_mode") {
+            Some("cluster") => Some(view(&mut connection).await?.ok_or_else(|| {
+                LinkError::Away("it is part of a Redis Cluster that does not serve now".to_owned())
+            })?),
+            _ => None,
+        };
         let run_id = field(&server, "run_id")
             .filter(|id| !id.is_empty())
             .ok_or_else(|| LinkError::Away("no run_id in INFO".to_owned()))?;
         let process = Process(run_id.get(..16).unwrap_or(run_id).into());
-        let scripts = Scripts::load(&mut connection).await?;
-        Ok(Self { connection, scripts, process, _tasks: tasks })
+        let scripts = match (Scripts::load(&mut connection).await, view.clone()) {
+            (Err(error), Some(view)) if is_read_only(&error) => return Err(LinkError::Replica(view)),
+            (scripts, _) => scripts?,
+        };
+        Ok(Self { connection, scripts, process, view, _tasks: tasks })
     }
 
     pub(crate) async fn run(
@@ -116,6 +129,14 @@ impl Link {
         redis::cmd("PING").exec_async(&mut self.connection.clone()).await
     }
 
+    /// The same, and how it sees its cluster now, if it is in one and sees enough of it.
+    pub(crate) async fn look(&self) -> Result<Option<View>, RedisError> {
+        if self.view.is_some() {
+            return view(&mut self.connection.clone()).await;
+        }
+        self.ping().await.map(|()| None)
+    }
+
     pub(crate) async fn publish(&self, channel: &str, text: &str) -> Result<(), RedisError> {
         redis::cmd("PUBLISH").arg(channel).arg(text).exec_async(&mut self.connection.clone()).await
     }
@@ -123,15 +144,26 @@ impl Link {
 
 impl From<RedisError> for RunError {
     fn from(error: RedisError) -> Self {
-        let moved = matches!(
-            error.kind(),
-            ErrorKind::Server(
-                ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
-            )
-        );
-        let broken = moved || error.is_connection_dropped() || error.is_unrecoverable_error();
-        Self { reason: error.to_string(), broken }
+        use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
+        let (demoted, elsewhere) = match error.kind() {
+            ErrorKind::Server(ReadOnly | BusyLoading | MasterDown) => (true, false),
+            ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown) => (false, true),
+            _ => (false, false),
+        };
+        let gone = !elsewhere && (error.is_connection_dropped() || error.is_unrecoverable_error());
+        Self { reason: error.to_string(), broken: demoted || gone, elsewhere }
     }
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
+async fn view(connection: &mut MultiplexedConnection) -> Result<Option<View>, RedisError> {
+    let mut asked = redis::pipe();
+    asked.cmd("CLUSTER").arg("INFO").cmd("CLUSTER").arg("SLOTS");
+    let (info, slots): (String, Value) = asked.query_async(connection).await?;
+    View::read(&info, slots)
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {

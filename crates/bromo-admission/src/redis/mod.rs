@@ -20,7 +20,9 @@ mod packed;
 mod scripts;
 mod server;
 mod settings;
+mod shards;
 mod shared;
+mod slots;
 mod upkeep;
 mod wire;
 
@@ -38,11 +40,12 @@ use crate::reply::Reply;
 use crate::sync::{Mutex, lock};
 use crate::{Admission, AdmissionError, Bus, Decision, Hear, Message, Started, Usage, Wake};
 use clock::BootClock;
-use command::{Answer, Look, Outcome, Script};
+use command::{Answer, Look, Outcome, Script, Seen};
 use held::{Held, Pending};
 use links::Via;
 use server::Server;
-use shared::{Shared, State};
+use shards::{Shard, State};
+use shared::Shared;
 
 pub use settings::{Living, OpenError, ReadFacts, Retry, Settings, TEST_PREFIX, Time};
 
@@ -71,17 +74,17 @@ impl Redis {
     fn open_on(settings: Settings, boot: BootClock) -> Result<Arc<Self>, OpenError> {
         settings.check()?;
         let server = Server::new(&settings.url).map_err(OpenError::Address)?;
-        let shared = Arc::new(Shared::new(settings, server.clone(), boot));
-        let thread = driver::start(server, Arc::clone(&shared)).map_err(OpenError::Thread)?;
+        let shared = Arc::new(Shared::new(settings, server, boot));
+        let thread = driver::start(Arc::clone(&shared)).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)) }))
     }
 
-    /// Waits for the connection.
+    /// Waits for the connection, in a Redis Cluster for those to all primaries.
     ///
     /// # Errors
     /// Redis is there, and cannot be used as it is set up. It is tried again nevertheless.
     pub async fn ready(&self) -> Result<(), OpenError> {
-        let mut states = self.shared.state.subscribe();
+        let mut states = self.shared.shards.state.subscribe();
         let settled = states.wait_for(|state| !matches!(state, State::Away(_))).await;
         match settled.as_deref() {
             Ok(State::Refused(error)) => Err(error.clone()),
@@ -154,10 +157,10 @@ impl Redis {
         loop {
             let mut opened = std::pin::pin!(self.shared.opened.notified());
             opened.as_mut().enable();
-            let (link, via) = self.shared.link_here()?;
-            let pending = self.pending(account, now, wants, via)?;
+            let path = self.shared.path_here(account)?;
+            let pending = self.pending(account, now, wants, path.via)?;
             let leases: Vec<_> = pending.asked.iter().map(|asked| asked.lease).collect();
-            let answer = self.shared.run_by(&link, account, script(&leases)).await?;
+            let answer = self.shared.run_by(&path, account, script(&leases)).await?;
             let taken = match &answer {
                 Answer::Judged { outcome, .. } => usize::from(*outcome == Outcome::Admitted),
                 Answer::Started { taken, .. } => *taken,
@@ -165,7 +168,7 @@ impl Redis {
             };
             let held = pending.settle(taken);
             match answer {
-                Answer::Lost | Answer::Opening { .. } => {
+                Answer::Elsewhere | Answer::Lost { .. } | Answer::Opening { .. } => {
                     self.wait_for_opening(account, &answer, &mut deadline, opened).await?;
                 }
                 Answer::Doubtful { doubts } => self.ask_store(account, doubts).await?,
@@ -194,16 +197,7 @@ impl Redis {
         drop(node);
         let complete = asked.len() == wants.len();
         let pending = Pending::new(Arc::clone(&self.shared), account, asked);
-        if complete { Ok(pending) } else { Err(self.fenced()) }
-    }
-
-    fn fenced(&self) -> AdmissionError {
-        match *self.shared.state.borrow() {
-            State::Connected => {
-                AdmissionError { reason: "this node could not renew its leases for a while".to_owned() }
-            }
-            _ => self.shared.away(),
-        }
+        if complete { Ok(pending) } else { Err(fenced(&*self.shared.shards.of(account)?)) }
     }
 
     /// Brings the account's balance, after holds expired whose charges may have been committed.
@@ -230,16 +224,20 @@ impl Redis {
         deadline: &mut Option<tokio::time::Instant>,
         opened: impl Future<Output = ()>,
     ) -> Result<(), AdmissionError> {
-        if matches!(answer, Answer::Lost) {
-            self.shared.node().lost(account);
+        if let Answer::Lost { seen } = answer {
+            self.shared.node().lost(account, *seen);
             self.shared.kick();
         }
         let now = tokio::time::Instant::now();
         let deadline = *deadline.get_or_insert(now + self.shared.settings.timeout);
         if now >= deadline {
             let reason = match answer {
-                Answer::Opening { in_ms } => {
+                Answer::Opening { in_ms, .. } => {
                     format!("Redis lost its data; the account opens within {in_ms} ms")
+                }
+                Answer::Elsewhere => {
+                    "the account moves to another server of the Redis Cluster, or is not served now"
+                        .to_owned()
                 }
                 _ => "Redis lost its data; the account is being registered".to_owned(),
             };
@@ -257,7 +255,9 @@ impl Redis {
             let mut opened = std::pin::pin!(self.shared.opened.notified());
             opened.as_mut().enable();
             match self.shared.run(account, script.clone()).await? {
-                Answer::Lost => self.wait_for_opening(account, &Answer::Lost, &mut deadline, opened).await?,
+                answer @ (Answer::Lost { .. } | Answer::Elsewhere) => {
+                    self.wait_for_opening(account, &answer, &mut deadline, opened).await?;
+                }
                 _ => return Ok(()),
             }
         }
@@ -271,10 +271,10 @@ impl Redis {
             match self.shared.run(account, Script::Look { compare: false }).await? {
                 Answer::Looked(look) if look.opens_in_ms == 0 => return Ok(look),
                 Answer::Looked(Look { opens_in_ms, .. }) => {
-                    let opening = Answer::Opening { in_ms: opens_in_ms };
+                    let opening = Answer::Opening { in_ms: opens_in_ms, seen: Seen::default() };
                     self.wait_for_opening(account, &opening, &mut deadline, opened).await?;
                 }
-                _ => self.wait_for_opening(account, &Answer::Lost, &mut deadline, opened).await?,
+                answer => self.wait_for_opening(account, &answer, &mut deadline, opened).await?,
             }
         }
     }
@@ -295,6 +295,13 @@ impl Redis {
         }
         Ok(usage)
     }
+}
+
+fn fenced(shard: &Shard) -> AdmissionError {
+    if shard.is_connected() {
+        return AdmissionError { reason: "this node could not renew its leases for a while".to_owned() };
+    }
+    shard.away()
 }
 
 fn late() -> AdmissionError {
@@ -327,9 +334,14 @@ impl Admission for Redis {
     }
 
     fn in_reach(&self) -> Result<(), AdmissionError> {
-        let connected = matches!(*self.shared.state.borrow(), State::Connected);
-        let admits = connected && self.shared.node().may_admit(self.shared.boot.now());
-        if admits { Ok(()) } else { Err(self.fenced()) }
+        let shards = self.shared.shards.all();
+        // Where one server of several is away, it is so for all nodes: none is better than this one.
+        let admits = shards.iter().any(|shard| shard.is_connected())
+            && self.shared.node().may_admit_any(self.shared.boot.now());
+        match shards.first() {
+            Some(shard) if !admits => Err(fenced(shard)),
+            _ => Ok(()),
+        }
     }
 
     fn in_use(&self, account: AccountId) -> Reply<'_, Result<u32, AdmissionError>> {

@@ -18,8 +18,9 @@ use crate::redis::clock::Boot;
 use crate::redis::command::{Answer, Lease, LeaseId, Process, Script};
 use crate::redis::life::Life;
 use crate::redis::links::Via;
+use crate::redis::slots::{ShardId, SlotMap};
 use registration::Registration;
-use renewal::Round;
+use renewal::Rounds;
 
 /// The times of the protocol, in milliseconds. All are counted from the moment a message was *sent*.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +67,11 @@ pub(crate) struct Node {
     times: Times,
     next_number: u64,
     entries: BTreeMap<Key, Entry>,
-    /// When the last complete round of renewals was sent.
-    renewed: Option<Boot>,
-    round: Option<Round>,
-    rounds: u64,
-    round_due: Boot,
+    /// Which server has which account.
+    map: SlotMap,
+    /// Of each server that has any.
+    rounds: BTreeMap<ShardId, Rounds>,
+    rounds_begun: u64,
     releases: BTreeSet<(Boot, Key)>,
     registrations: HashMap<AccountId, Registration>,
     effects: Vec<Effect>,
@@ -106,20 +107,21 @@ pub(crate) struct Asked {
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId, times: Times) -> Self {
-        Self {
+    pub(crate) fn new(id: NodeId, times: Times, map: SlotMap) -> Self {
+        let mut node = Self {
             id,
             times,
             next_number: 0,
             entries: BTreeMap::new(),
-            renewed: None,
-            round: None,
-            rounds: 0,
-            round_due: Boot(0),
+            map: map.clone(),
+            rounds: BTreeMap::new(),
+            rounds_begun: 0,
             releases: BTreeSet::new(),
             registrations: HashMap::new(),
             effects: Vec::new(),
-        }
+        };
+        node.set_map(map);
+        node
     }
 
     /// What is to be done now.
@@ -127,9 +129,15 @@ impl Node {
         std::mem::take(&mut self.effects)
     }
 
-    /// Whether anything may be admitted.
-    pub(crate) fn may_admit(&self, now: Boot) -> bool {
-        self.renewed.is_some_and(|sent| now.since(sent) < self.times.admits)
+    /// Whether anything may be admitted for this account.
+    pub(crate) fn may_admit(&self, now: Boot, account: AccountId) -> bool {
+        let rounds = self.map.shard(account).and_then(|shard| self.rounds.get(&shard));
+        rounds.is_some_and(|rounds| rounds.is_fresh(now, self.times))
+    }
+
+    /// Whether anything may be admitted for any.
+    pub(crate) fn may_admit_any(&self, now: Boot) -> bool {
+        self.rounds.values().any(|rounds| rounds.is_fresh(now, self.times))
     }
 
     /// Makes a lease to ask for. None if the node is fenced.
@@ -141,7 +149,7 @@ impl Node {
         usual_ms: i64,
         via: Via,
     ) -> Option<Asked> {
-        if !self.may_admit(now) {
+        if !self.may_admit(now, account) {
             return None;
         }
         self.next_number += 1;
@@ -195,10 +203,11 @@ impl Node {
 
     /// What a script that [`Effect::Send`] asked for came to; none if that is not known.
     pub(crate) fn answered(&mut self, now: Boot, sent: &Sent, answer: Option<&Answer>) {
+        let answer = answer.filter(|answer| **answer != Answer::Elsewhere);
         match &sent.script {
             Script::Renew { leases } => self.renew_answered(now, sent, leases, answer),
-            Script::Register { facts, leases, .. } => {
-                self.register_answered(now, sent, facts.is_some(), leases, answer);
+            Script::Register { seen, facts, leases, .. } => {
+                self.register_answered(now, sent, (*seen, facts.is_some()), leases, answer);
             }
             Script::Release { leases, settled } => {
                 for lease in leases {

@@ -1,9 +1,9 @@
-//! Where Redis is, and how a connection to it is made: in clear, or over TLS where the address begins with `rediss://`.
+//! Where a server is, and how a connection to it is made: in clear, or over TLS where the address begins with `rediss://`.
 //! Then the server must prove who it is, to the system's certificates or to those of `sslrootcert` in the address, as
 //! PostgreSQL must. There is no encryption without proof, which only looks safe.
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+
+use crate::redis::slots::Range;
 
 /// A server, by its address.
 #[derive(Clone)]
@@ -53,6 +55,21 @@ impl Server {
         Ok(Self { host: host.clone(), port: *port, login: info.redis_settings().clone(), tls })
     }
 
+    /// Another server of the same cluster: reached as this one is.
+    pub(crate) fn at(&self, range: &Range) -> Self {
+        let host = range.host.clone().unwrap_or_else(|| self.host.clone());
+        let tls = self.tls.clone().map(|tls| Tls {
+            // A name that is none is no server's: it will not prove that it has it.
+            name: ServerName::try_from(host.clone()).unwrap_or(tls.name),
+            ..tls
+        });
+        Self { host, port: range.port, login: self.login.clone(), tls }
+    }
+
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        (&*self.host, self.port) == (&*other.host, other.port)
+    }
+
     /// A connection for commands. It lives as long as the task in the set.
     pub(crate) async fn commands(
         &self,
@@ -80,6 +97,12 @@ impl Server {
             }
             None => Box::new(stream),
         })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 

@@ -48,7 +48,8 @@ impl Default for Retry {
 /// How to reach Redis, and as whom.
 #[derive(Clone)]
 pub struct Settings {
-    /// `redis[s]://[user[:password]@]host[:port][/db]`; with `rediss` perhaps `?sslrootcert=FILE`.
+    /// `redis[s]://[user[:password]@]host[:port][/db]`; with `rediss` perhaps `?sslrootcert=FILE`. Of a Redis Cluster any
+    /// server.
     pub url: String,
     /// This process.
     pub node: NodeId,
@@ -115,9 +116,6 @@ pub enum OpenError {
         /// As Redis names it.
         policy: String,
     },
-    /// It would send most accounts to other servers.
-    #[error("use this Redis: it is part of a Redis Cluster, which is not supported")]
-    Cluster,
     /// A thread of its own could not be had.
     #[error("start a thread: {0}")]
     Thread(String),

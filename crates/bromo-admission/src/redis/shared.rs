@@ -1,22 +1,22 @@
 //! What the callers' threads and Redis' own thread have in common.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 
 use bromo_rules::id::AccountId;
 use bromo_rules::time::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::bus::{Hear, Message};
 use crate::redis::clock::{Boot, BootClock};
 use crate::redis::command::{Answer, Command, Process, Script};
 use crate::redis::leaving::Leavers;
-use crate::redis::link::Link;
-use crate::redis::links::{Links, Via};
+use crate::redis::links::Via;
 use crate::redis::node::{Node, Times};
 use crate::redis::server::Server;
-use crate::redis::settings::{OpenError, Settings, Time};
+use crate::redis::settings::{Settings, Time};
+use crate::redis::shards::{Path, Shards};
 use crate::redis::wire;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::{AdmissionError, Wake};
@@ -24,24 +24,13 @@ use crate::{AdmissionError, Wake};
 /// Messages that wait to be sent; past them they are lost.
 const TOLD_MAX: usize = 4_096;
 
-/// Whether there is a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
-    Away(String),
-    Refused(OpenError),
-    Connected,
-}
-
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) boot: BootClock,
-    pub(crate) links: Arc<Links>,
+    pub(crate) shards: Shards,
     node: Mutex<Node>,
-    pub(crate) state: watch::Sender<State>,
     /// There may be something to do before the next tick.
     pub(crate) kicked: Notify,
-    /// The node's link is of no use any more.
-    pub(crate) broken: Notify,
     /// An account may have opened.
     pub(crate) opened: Notify,
     /// All accounts of this node.
@@ -59,17 +48,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, server: Server, boot: BootClock) -> Self {
-        let links = Arc::new(Links::new(server, settings.timeout));
-        let node = Node::new(settings.node, Times::DEFAULT);
-        let away = State::Away("not connected yet".to_owned());
+        let shards = Shards::new(server, settings.timeout);
+        let node = Node::new(settings.node, Times::DEFAULT, shards.map());
         Self {
             settings,
             boot,
-            links,
+            shards,
             node: Mutex::new(node),
-            state: watch::Sender::new(away),
             kicked: Notify::new(),
-            broken: Notify::new(),
             opened: Notify::new(),
             seen: Mutex::default(),
             leavers: Leavers::default(),
@@ -91,23 +77,14 @@ impl Shared {
         self.kicked.notify_one();
     }
 
-    /// The server process behind the node's link.
-    pub(crate) fn process(&self) -> Option<Process> {
-        self.links.nodes().map(|link| link.process.clone())
+    /// The server process that has this account.
+    pub(crate) fn process(&self, account: AccountId) -> Option<Process> {
+        self.shards.of(account).ok()?.links.nodes().map(|link| link.process.clone())
     }
 
-    /// A link for who asks from this thread.
-    pub(crate) fn link_here(&self) -> Result<(Arc<Link>, Via), AdmissionError> {
-        self.links.here().ok_or_else(|| self.away())
-    }
-
-    pub(crate) fn away(&self) -> AdmissionError {
-        let reason = match &*self.state.borrow() {
-            State::Away(reason) => reason.clone(),
-            State::Refused(error) => error.to_string(),
-            State::Connected => "the connection was lost".to_owned(),
-        };
-        AdmissionError { reason }
+    /// For who asks from this thread.
+    pub(crate) fn path_here(&self, account: AccountId) -> Result<Path, AdmissionError> {
+        self.shards.of(account)?.path_here()
     }
 
     /// Under a test prefix, the time of the ask becomes the time.
@@ -119,8 +96,7 @@ impl Shared {
 
     /// Runs a script by this thread's link.
     pub(crate) async fn run(&self, account: AccountId, script: Script) -> Result<Answer, AdmissionError> {
-        let (link, _) = self.link_here()?;
-        self.run_by(&link, account, script).await
+        self.run_by(&self.path_here(account)?, account, script).await
     }
 
     /// Runs a script by the node's link, or that of an ask, on this server process if one is named.
@@ -131,17 +107,17 @@ impl Shared {
         via: Via,
         process: Option<&Process>,
     ) -> Result<Answer, AdmissionError> {
-        let link = self.links.of(via).ok_or_else(|| self.away())?;
-        if process.is_some_and(|process| *process != link.process) {
+        let path = self.shards.of(account)?.path_of(via)?;
+        if process.is_some_and(|process| *process != path.link.process) {
             return Err(AdmissionError { reason: "Redis was restarted".to_owned() });
         }
-        self.run_by(&link, account, script).await
+        self.run_by(&path, account, script).await
     }
 
     /// Runs a script, and calls the account out if a task waits for what it did.
     pub(crate) async fn run_by(
         &self,
-        link: &Arc<Link>,
+        path: &Path,
         account: AccountId,
         script: Script,
     ) -> Result<Answer, AdmissionError> {
@@ -149,17 +125,21 @@ impl Shared {
             Time::Redis => None,
             Time::Given(clock) => Some(bromo_rules::time::Clock::now(&**clock)),
         };
-        let (node, process) = (self.settings.node, link.process.clone());
+        let (node, process) = (self.settings.node, path.link.process.clone());
         let command = Command { account, node, process, now, script };
-        let value = link.run(&command, &self.settings.prefix, self.settings.wait_replicas).await.map_err(
-            |error| {
-                let is_nodes = |nodes: Arc<Link>| Arc::ptr_eq(&nodes, link);
-                if error.broken && !self.links.lost(link) && self.links.nodes().is_some_and(is_nodes) {
-                    self.broken.notify_one();
+        let value = match path.link.run(&command, &self.settings.prefix, self.settings.wait_replicas).await {
+            Ok(value) => value,
+            Err(error) if error.elsewhere => {
+                path.shard.outdated.notify_one();
+                return Ok(Answer::Elsewhere);
+            }
+            Err(error) => {
+                if error.broken {
+                    path.broken();
                 }
-                AdmissionError { reason: error.reason }
-            },
-        )?;
+                return Err(AdmissionError { reason: error.reason });
+            }
+        };
         let answer = wire::decode(&command.script, &value)
             .ok_or_else(|| AdmissionError { reason: format!("no answer of ours: {value:?}") })?;
         // A start that learns of a change calls the others out: this node is asking already.

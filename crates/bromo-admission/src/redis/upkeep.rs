@@ -22,7 +22,7 @@ pub(super) async fn run(shared: &Shared) {
     let mut place = 0;
     loop {
         tokio::time::sleep(STEP).await;
-        if shared.links.nodes().is_none() {
+        if shared.shards.any_link().is_none() {
             continue;
         }
         sweep(shared).await;

@@ -8,13 +8,17 @@ use bromo_rules::standing::SlotStanding;
 
 use crate::Denial;
 use crate::ask::{Facts, RouteIndex};
-use crate::redis::command::{Answer, Command, Lease, LeaseId, Look, Outcome, Script};
+use crate::redis::command::{Answer, Command, Lease, LeaseId, Look, Outcome, Script, Seen};
 use crate::redis::packed::{Packed, numbers};
 use crate::redis::scripts::Scripts;
 
 /// The one key of an account. Its hash tag is for a Redis Cluster, and for scripts, which tell others the account.
 pub(crate) fn key(prefix: &str, account: AccountId) -> String {
-    format!("{prefix}{{{:016x}}}", account.to_i64())
+    format!("{prefix}{{{}}}", hash_tag(account))
+}
+
+pub(crate) fn hash_tag(account: AccountId) -> String {
+    format!("{:016x}", account.to_i64())
 }
 
 pub(crate) fn encode(command: &Command, scripts: &Scripts, prefix: &str) -> Cmd {
@@ -60,7 +64,8 @@ fn pack(command: &Command) -> Packed {
         Script::Renew { leases } => {
             packed.list(leases, |packed, lease| _ = packed.text(&lease_field(*lease)));
         }
-        Script::Register { facts, living, leases } => {
+        Script::Register { seen, facts, living, leases } => {
+            packed.count(seen.0);
             match facts {
                 Some(facts) => add_facts(&mut packed, facts),
                 None => _ = packed.flag(false).flag(false).flag(false).flag(false),
@@ -127,8 +132,8 @@ pub(crate) fn decode(script: &Script, value: &Value) -> Option<Answer> {
     match number(0)? {
         0 => {}
         1 => return Some(Answer::Stale),
-        2 => return Some(Answer::Lost),
-        3 => return Some(Answer::Opening { in_ms: ms(1)? }),
+        2 => return Some(Answer::Lost { seen: Seen(ms(1)?) }),
+        3 => return Some(Answer::Opening { in_ms: ms(1)?, seen: Seen(ms(2)?) }),
         4 => return Some(Answer::Doubtful { doubts: ms(1)? }),
         _ => return None,
     }

@@ -6,7 +6,7 @@
 local asked_version, asked_slots, asked_balance, asked_seq, window, limit, id, hold, usual_ms = ...
 if not clock() then return no_clock() end
 local got = redis.call('HMGET', KEY, 'r', window)
-if not read(got[1]) then return answer(LOST) end
+if not read(got[1]) then return lost() end
 if sweep() then got[2] = redis.call('HGET', KEY, window) end
 local turned_away = turn_away(opening(), asked_version)
 if turned_away then return turned_away end

@@ -3,7 +3,7 @@
 -- not. Answers 0, woke.
 
 local new_version, new_slots, new_balance, new_seq, known_doubts = ...
-if not read(redis.call('HGET', KEY, 'r')) then return answer(LOST) end
+if not read(redis.call('HGET', KEY, 'r')) then return lost() end
 learn(new_version, new_slots, new_balance, new_seq)
 if doubts > 0 and doubts == known_doubts then doubts, dirty = 0, true end
 if dirty then write() end

@@ -5,7 +5,7 @@
 
 local compare = ...
 if not clock() then return no_clock() end
-if not read(redis.call('HGET', KEY, 'r')) then return answer(LOST) end
+if not read(redis.call('HGET', KEY, 'r')) then return lost() end
 sweep()
 local opens_in, repaired = opening(), 0
 if compare then

@@ -16,33 +16,34 @@
 -- The record: version, slots, balance, its place in the ledger; held credits and leases (so that a decision need
 -- not add them up); a time before which no lease expires, 0 without leases; whether a denied task waits; when the
 -- account opens, 0 once it is open; how often holds expired since the store was last asked; and the server process that
--- vouches for it all. A record of another process came out of a snapshot or a replica and may lack leases, so it counts
--- as lost.
+-- vouches for it all, and when the record was made, which no other of the account has. A record of another process came
+-- out of a snapshot, a replica or another server of a cluster and may lack leases, so it counts as lost.
 --
--- Answers are numbers, eight bytes each. They begin with 0, or 1: the ask is stale, 2: the record is lost, 3: the account
--- opens in so many ms, 4: holds expired so often, and what they were charged may not be known here.
+-- Answers are numbers, eight bytes each. They begin with 0, or 1: the ask is stale, 2: the record is lost, which was
+-- made then (0 without one), 3: the account opens in so many ms and was made then, 4: holds expired so often, and what they were charged may not be known here.
 
 local KEY
 local LEASE_MS = 10000
 local STALE, LOST, OPENING, DOUBTFUL = 1, 2, 3, 4
-local RECORD, LEASE, WINDOW, USUAL = '<dddddddddds', '<ddd', '<dd', '<dd'
-local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process
+local RECORD, LEASE, WINDOW, USUAL = '<ddddddddddds', '<ddd', '<dd', '<dd'
+local version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, made_at, process
 local now, here, node
 local dirty, woke
 
 local function begin(key, at, asked_process, asked_node)
-    KEY, now, here, node, dirty, woke = key, at, asked_process, asked_node, false, 0
+    KEY, now, here, node, dirty, woke, made_at = key, at, asked_process, asked_node, false, 0, 0
 end
 
 local function read(packed)
     if not packed then return false end
-    version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process =
+    version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, made_at, process =
         struct.unpack(RECORD, packed)
     return process == here
 end
 
 local function packed()
-    return struct.pack(RECORD, version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, process)
+    return struct.pack(RECORD, version, slots, balance, seq, held, leases, first_expiry, waited_for, opens_at, doubts, made_at,
+        process)
 end
 
 local function write()
@@ -61,9 +62,13 @@ local function answer_with_places(places, ...)
     return table.concat(packed_places)
 end
 
+local function lost()
+    return answer(LOST, made_at)
+end
+
 local function publish(word)
     local prefix, account = string.match(KEY, '^(.*){(%x+)}')
-    redis.call('PUBLISH', prefix .. 'bus', node .. ' ' .. word .. ' ' .. account)
+    redis.call('PUBLISH', prefix .. 'bus', string.format('%s %s %s %.0f', node, word, account, made_at))
 end
 
 -- What a denied task waited for may have come.

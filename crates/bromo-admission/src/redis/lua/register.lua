@@ -1,20 +1,24 @@
 -- Brings back what was lost: a node's leases of one account. The first to come makes the record; the account opens
 -- when every node that lived then has come, or when all leases of the time before must have ended.
--- Said: version, slots, balance, place in the ledger, from the store, or false from a node that only heard of it; the nodes
+--
+-- Who registers says when the record was made that it saw. For an account may come back to a server that it left, and
+-- what was sent there before lacks what has begun since.
+-- Said: when that was, 0 if there was none; version, slots, balance, place in the ledger, from the store, or false from a node that only heard of it; the nodes
 -- that live; the leases; the hold and the usual duration in ms of each.
 -- Answers 0, woke, ms until the account opens, then the places (from 0) of leases that are gone.
 
-local new_version, new_slots, new_balance, new_seq, living, ids, holds, usual_ms = ...
+local seen, new_version, new_slots, new_balance, new_seq, living, ids, holds, usual_ms = ...
 if not clock() then return no_clock() end
 local record = redis.call('HGET', KEY, 'r')
 local known = read(record)
+if seen ~= made_at or not (known or new_version) then return lost() end
 local lives, waited = {}, {}
 for _, name in ipairs(living) do lives[name] = true end
 if not known then
-    if not new_version then return answer(LOST) end
     redis.call('DEL', KEY)
     if not record then version, slots, balance, seq = -1, 0, 0, -1 end
     held, leases, first_expiry, waited_for, opens_at, doubts, process = 0, 0, 0, 0, now + LEASE_MS, 0, here
+    made_at = math.max(now, made_at + 1)
     waited = living
     publish('R')
 else

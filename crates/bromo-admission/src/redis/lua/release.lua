@@ -5,7 +5,7 @@
 
 local ids, holds, charged, new_balance, new_seq = ...
 local got = redis.call('HMGET', KEY, 'r', unpack(ids))
-if not read(got[1]) then return answer(LOST) end
+if not read(got[1]) then return lost() end
 local there = {}
 for i, id in ipairs(ids) do
     if got[i + 1] then

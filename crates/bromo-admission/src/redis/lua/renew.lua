@@ -4,7 +4,7 @@
 local ids = ...
 if not clock() then return no_clock() end
 local got = redis.call('HMGET', KEY, 'r', unpack(ids))
-if not read(got[1]) then return answer(LOST) end
+if not read(got[1]) then return lost() end
 if sweep() then got = redis.call('HMGET', KEY, 'r', unpack(ids)) end
 local opens_in = opening()
 local renewed, gone = {}, {}
@@ -19,5 +19,5 @@ end
 if #renewed > 0 then redis.call('HSET', KEY, unpack(renewed)) end
 if dirty then write() end
 -- The node has yet to register them.
-if opens_in > 0 and #gone > 0 then return answer(OPENING, opens_in) end
+if opens_in > 0 and #gone > 0 then return answer(OPENING, opens_in, made_at) end
 return answer_with_places(gone, 0, woke)

@@ -6,7 +6,7 @@
 local asked_version, asked_slots, asked_balance, asked_seq, ids, holds, usual_ms = ...
 if not clock() then return no_clock() end
 local got = redis.call('HMGET', KEY, 'r', unpack(ids))
-if not read(got[1]) then return answer(LOST) end
+if not read(got[1]) then return lost() end
 if sweep() then got = redis.call('HMGET', KEY, 'r', unpack(ids)) end
 local turned_away = turn_away(opening(), asked_version)
 if turned_away then return turned_away end

@@ -44,7 +44,7 @@ end
 local function turn_away(opens_in, asked_version)
     if opens_in == 0 and asked_version >= version and doubts == 0 then return nil end
     if dirty then write() end
-    if opens_in > 0 then return answer(OPENING, opens_in) end
+    if opens_in > 0 then return answer(OPENING, opens_in, made_at) end
     if asked_version < version then return answer(STALE) end
     return answer(DOUBTFUL, doubts)
 end

@@ -8,7 +8,7 @@ use bromo_rules::id::{AccountId, NodeId};
 use super::{Effect, Node, Sent, State, backoff, signed};
 use crate::ask::Facts;
 use crate::redis::clock::Boot;
-use crate::redis::command::{Answer, Lease, Process, Script};
+use crate::redis::command::{Answer, Lease, Process, Script, Seen};
 
 /// After so many tries in vain the next ask begins anew.
 const TRIES_MAX: u32 = 20;
@@ -17,23 +17,25 @@ pub(super) struct Registration {
     /// None while something is on its way.
     due: Option<Boot>,
     tries: u32,
+    /// The record that was found.
+    seen: Seen,
     /// Another node makes the record.
     heard: bool,
 }
 
 impl Node {
-    /// A script found no record of the account.
-    pub(crate) fn lost(&mut self, account: AccountId) {
+    /// A script found no record of the account that counts.
+    pub(crate) fn lost(&mut self, account: AccountId, seen: Seen) {
         if self.registrations.get(&account).is_none_or(|registration| registration.heard) {
-            self.registrations.insert(account, Registration { due: None, tries: 0, heard: false });
+            self.registrations.insert(account, Registration { due: None, tries: 0, seen, heard: false });
             self.effects.push(Effect::Truth(account));
         }
     }
 
     /// Another node found no record of the account, and made one.
-    pub(crate) fn heard_of_loss(&mut self, now: Boot, account: AccountId) {
+    pub(crate) fn heard_of_loss(&mut self, now: Boot, account: AccountId, made: Seen) {
         if let Entry::Vacant(place) = self.registrations.entry(account) {
-            place.insert(Registration { due: None, tries: 0, heard: true });
+            place.insert(Registration { due: None, tries: 0, seen: made, heard: true });
             self.send_registration(now, account, None, Vec::new(), None);
         }
     }
@@ -79,7 +81,7 @@ impl Node {
         &mut self,
         now: Boot,
         sent: &Sent,
-        full: bool,
+        (said, full): (Seen, bool),
         leases: &[Lease],
         answer: Option<&Answer>,
     ) {
@@ -96,7 +98,16 @@ impl Node {
                 }
                 self.registrations.remove(&sent.account);
             }
-            Some(_) if !full => drop(self.registrations.remove(&sent.account)), // Gone once more: an ask will tell.
+            // Gone once more: an ask will tell.
+            Some(Answer::Lost { seen }) if !full && said == *seen => {
+                self.registrations.remove(&sent.account);
+            }
+            Some(Answer::Lost { seen }) => {
+                if let Some(registration) = self.registrations.get_mut(&sent.account) {
+                    registration.seen = *seen;
+                }
+                self.register_later(now, sent.account);
+            }
             _ => self.register_later(now, sent.account),
         }
     }
@@ -109,6 +120,9 @@ impl Node {
         living: Vec<NodeId>,
         process: Option<Process>,
     ) {
+        let Some(seen) = self.registrations.get(&account).map(|registration| registration.seen) else {
+            return;
+        };
         let mut leases = Vec::new();
         for (_, entry) in self.entries.range_mut((account, 0)..=(account, u64::MAX)) {
             // What was asked for may have been granted by the server that lost it.
@@ -118,7 +132,7 @@ impl Node {
             entry.registered |= matches!(entry.state, State::Asked);
             leases.push(Lease { id: entry.id, usual_ms: entry.usual_at.saturating_sub(signed(now)) });
         }
-        self.send(now, account, Script::Register { facts, living, leases }, process, 0);
+        self.send(now, account, Script::Register { seen, facts, living, leases }, process, 0);
     }
 
     fn register_later(&mut self, now: Boot, account: AccountId) {

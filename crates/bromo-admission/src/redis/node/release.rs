@@ -28,12 +28,12 @@ impl Node {
     ) {
         match answer {
             // The slot is free, but whoever registers the account may have read the store before the charge.
-            Some(Answer::Lost) if charged => {
-                self.lost(account);
+            Some(Answer::Lost { seen }) if charged => {
+                self.lost(account, *seen);
                 self.leave_later(now, account, id);
             }
+            Some(Answer::Elsewhere) | None => self.leave_later(now, account, id),
             Some(_) => drop(self.entries.remove(&(account, id.number))),
-            None => self.leave_later(now, account, id),
         }
     }
 
@@ -81,11 +81,12 @@ mod tests {
     use super::*;
     use crate::redis::links::Via;
     use crate::redis::node::Times;
+    use crate::redis::slots::{ShardId, SlotMap};
 
     #[test]
     fn asks_without_an_answer_are_given_back_together_by_the_link_that_they_took() {
         let (now, account) = (Boot(0), AccountId::from_random(1));
-        let mut node = Node::new(NodeId::from_random(2), Times::DEFAULT);
+        let mut node = Node::new(NodeId::from_random(2), Times::DEFAULT, SlotMap::One(ShardId(0)));
         node.tick(now);
         drop(node.effects());
         let vias = [Via::this_thread(), Via::this_thread(), Via::default(), Via::this_thread()];

@@ -11,7 +11,7 @@ use super::{NOW, block_on, prefix};
 use crate::RouteIndex;
 use crate::ask::Facts;
 use crate::permit::Settled;
-use crate::redis::command::{Answer, Command, Lease, LeaseId, Process, Script};
+use crate::redis::command::{Answer, Command, Lease, LeaseId, Process, Script, Seen};
 use crate::redis::link::Link;
 use crate::redis::wire;
 
@@ -90,6 +90,7 @@ impl Maker {
             },
             75..=84 => Script::Renew { leases: self.known(node) },
             85..=92 => Script::Register {
+                seen: Seen::default(),
                 facts: (self.random.u8(..3) > 0).then(|| self.facts(account)),
                 living: (0..3).filter(|_| self.random.bool()).map(NodeId::from_random).collect(),
                 leases: self.leases(node, 3),
@@ -107,7 +108,7 @@ fn the_model_answers_as_the_scripts_do() {
         let mut seen = [0_u32; 10];
         for seed in 0..SEQUENCES {
             let prefix = prefix();
-            let mut model = Model::new(Process("one".into()), Broken::Nothing);
+            let mut model = Model::new(Broken::Nothing);
             let random = fastrand::Rng::with_seed(seed);
             let mut maker = Maker { random, named: Vec::new(), version: 1, seq: 1 };
             let (mut now, mut process) = (NOW.millis(), Process("one".into()));
@@ -120,7 +121,13 @@ fn the_model_answers_as_the_scripts_do() {
                 }
                 let account = AccountId::from_random(maker.random.u64(..2));
                 let node = NodeId::from_random(maker.random.u64(..3));
-                let script = maker.script(account, node);
+                let mut script = maker.script(account, node);
+                if let Script::Register { seen, .. } = &mut script
+                    && let Some(record) = model.records.get(&account)
+                    && maker.random.u8(..8) > 0
+                {
+                    *seen = record.seen();
+                }
                 let now = Timestamp::from_millis(now);
                 let command = Command { account, node, process: process.clone(), now: Some(now), script };
                 let real = link.run(&command, &prefix, 0).await.unwrap();
@@ -137,8 +144,9 @@ fn the_model_answers_as_the_scripts_do() {
 
 const fn place(answer: &Answer) -> usize {
     match answer {
+        Answer::Elsewhere => panic!("no script answers this"),
         Answer::Stale => 0,
-        Answer::Lost => 1,
+        Answer::Lost { .. } => 1,
         Answer::Opening { .. } => 2,
         Answer::Doubtful { .. } => 3,
         Answer::Done { .. } => 4,

@@ -10,7 +10,7 @@ use bromo_rules::window::{Limit, Window};
 
 use crate::Denial;
 use crate::ask::Facts;
-use crate::redis::command::{Answer, Command, Lease, LeaseId, Look, Outcome, Process, Script};
+use crate::redis::command::{Answer, Command, Lease, LeaseId, Look, Outcome, Process, Script, Seen};
 
 const LEASE_MS: i64 = 10_000;
 
@@ -30,13 +30,14 @@ pub(super) enum Broken {
     HoldsStay,
     /// A record that another server process left is as good as its own.
     AnyProcess,
+    /// A registration counts whatever it was sent for.
+    AnyRegistration,
     /// After a hold expired nobody asks the store.
     NoDoubts,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    pub(super) process: Process,
     pub(super) records: HashMap<AccountId, Record>,
     windows: HashMap<(AccountId, KeyId, usize), Window>,
     pub(super) published: Vec<(NodeId, char, AccountId)>,
@@ -45,6 +46,7 @@ pub(super) struct Model {
 
 #[derive(Debug, Clone)]
 pub(super) struct Record {
+    made_at: i64,
     version: i64,
     pub(super) slots: i64,
     pub(super) balance: i64,
@@ -74,9 +76,9 @@ struct Run<'a> {
 }
 
 impl Model {
-    pub(super) fn new(process: Process, broken: Broken) -> Self {
+    pub(super) fn new(broken: Broken) -> Self {
         let (records, windows, published) = (HashMap::new(), HashMap::new(), Vec::new());
-        Self { process, records, windows, published, broken }
+        Self { records, windows, published, broken }
     }
 
     pub(super) fn run(&mut self, command: &Command, now: Timestamp) -> Answer {
@@ -89,13 +91,20 @@ impl Model {
             published: &mut self.published,
             broken,
         };
+        let made = |facts| Record::new(facts, &command.process, now.millis());
         if let Script::Open(facts) = &command.script {
-            self.records.entry(command.account).or_insert_with(|| Record::new(facts, &command.process));
+            self.records.entry(command.account).or_insert_with(|| made(facts));
             return Answer::Done { woke: false };
         }
-        if let Script::Register { facts, living, leases } = &command.script {
-            let known = |record: &Record| record.process == command.process;
-            if facts.is_some() && !self.records.get(&command.account).is_some_and(known) {
+        let seen = self.records.get(&command.account).map(Record::seen).unwrap_or_default();
+        if let Script::Register { seen: said, facts, living, leases } = &command.script {
+            let known =
+                self.records.get(&command.account).is_some_and(|record| record.process == command.process);
+            let meant = *said == seen || broken == Broken::AnyRegistration;
+            if !meant || (!known && facts.is_none()) {
+                return Answer::Lost { seen };
+            }
+            if !known {
                 // The whole account is made anew.
                 self.windows.retain(|(account, _, _), _| *account != command.account);
             }
@@ -104,10 +113,12 @@ impl Model {
         if broken == Broken::NoRegistration
             && let Script::Admit { facts, .. } | Script::Start { facts, .. } = &command.script
         {
-            self.records.entry(command.account).or_insert_with(|| Record::new(facts, &command.process));
+            self.records.entry(command.account).or_insert_with(|| made(facts));
         }
         let known = |record: &&mut Record| record.process == command.process || broken == Broken::AnyProcess;
-        let Some(record) = self.records.get_mut(&command.account).filter(known) else { return Answer::Lost };
+        let Some(record) = self.records.get_mut(&command.account).filter(known) else {
+            return Answer::Lost { seen };
+        };
         match &command.script {
             Script::Admit { facts, key, route, rate, lease } => {
                 if let Some(answer) = run.begin(record, facts) {
@@ -251,7 +262,7 @@ impl Run<'_> {
                 self.learn(record, facts);
                 None
             }
-            in_ms => Some(Answer::Opening { in_ms }),
+            in_ms => Some(Answer::Opening { in_ms, seen: record.seen() }),
         }
     }
 
@@ -309,7 +320,7 @@ impl Run<'_> {
             }
         }
         if opens_in_ms > 0 && !gone.is_empty() {
-            return Answer::Opening { in_ms: opens_in_ms };
+            return Answer::Opening { in_ms: opens_in_ms, seen: record.seen() };
         }
         Answer::Renewed { woke: self.woke, gone }
     }
@@ -323,11 +334,11 @@ impl Run<'_> {
         leases: &[Lease],
     ) -> Answer {
         let known = records.get(&self.account).is_some_and(|record| record.process == *process);
-        if !known {
-            let Some(facts) = facts else { return Answer::Lost };
+        if let (false, Some(facts)) = (known, facts) {
             let old = records.remove(&self.account);
-            let mut record = Record::new(facts, process);
+            let mut record = Record::new(facts, process, self.now);
             if let Some(old) = old {
+                record.made_at = record.made_at.max(old.made_at + 1);
                 (record.version, record.slots) = (old.version, old.slots);
                 (record.balance, record.seq) = (old.balance, old.seq);
                 record.settle(facts.balance.get(), int(facts.ledger_seq));
@@ -371,8 +382,9 @@ impl Run<'_> {
 }
 
 impl Record {
-    fn new(facts: &Facts, process: &Process) -> Self {
+    fn new(facts: &Facts, process: &Process, made_at: i64) -> Self {
         Self {
+            made_at,
             version: int(facts.version),
             slots: i64::from(facts.slots),
             balance: facts.balance.get(),
@@ -389,6 +401,10 @@ impl Record {
             usual: None,
             registering: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        Seen(ms(self.made_at))
     }
 
     fn standing(&self) -> SlotStanding {

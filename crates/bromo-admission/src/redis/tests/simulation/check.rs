@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bromo_rules::id::AccountId;
 
 use super::message::Message;
-use super::world::World;
+use super::world::{SHARDS, World, process};
 use crate::redis::command::{Answer, Command, LeaseId, Look, Outcome, Script};
 
 /// After a wake, what a node ran beyond its leases is cut this soon, in ms.
@@ -92,11 +92,11 @@ impl World {
         if self.violation.is_some() {
             return;
         }
-        let (now, process) = (self.redis_now(), self.model.process.clone());
+        let now = self.redis_now();
         for account in self.accounts.keys().copied().collect::<Vec<_>>() {
             let script = Script::Look { compare: true };
-            let command =
-                Command { account, node: self.nodes[0].id, process: process.clone(), now: None, script };
+            let process = process(self.generation, self.homes[&account].unwrap_or(SHARDS[0]));
+            let command = Command { account, node: self.nodes[0].id, process, now: None, script };
             let left = match self.model.run(&command, now) {
                 Answer::Looked(Look { slots, held, repaired, .. }) => (slots.current, held.get(), repaired),
                 _ => continue, // Lost, and nobody has asked since.

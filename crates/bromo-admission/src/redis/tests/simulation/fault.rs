@@ -1,8 +1,7 @@
 //! What goes wrong.
 
 use super::message::Event;
-use super::world::World;
-use crate::redis::command::Process;
+use super::world::{SHARDS, World};
 
 impl World {
     /// One more thing goes wrong, and the next is set up.
@@ -14,7 +13,7 @@ impl World {
         self.after(wait, Event::Fault);
         let node = self.random.usize(..self.nodes.len());
         let runs = self.nodes[node].alive && self.nodes[node].gone_at.is_none();
-        match self.random.u8(..12) {
+        match self.random.u8(..14) {
             0..=2 if runs => {
                 self.seen.count("froze");
                 self.nodes[node].gone_at = Some(self.now);
@@ -47,12 +46,13 @@ impl World {
             9 if self.redis_up => self.restart(),
             10 => self.saved = self.model.clone(),
             11 if runs => self.disconnect(node),
+            12 | 13 => self.move_account(),
             _ => {}
         }
     }
 
     fn restart(&mut self) {
-        self.processes += 1;
+        self.generation += 1;
         self.redis_up = false;
         match self.random.u8(..4) {
             0 | 1 => {
@@ -65,7 +65,6 @@ impl World {
             }
             _ => self.seen.count("restarted with data"),
         }
-        self.model.process = Process(format!("p{}", self.processes).into());
         for node in 0..self.nodes.len() {
             if self.nodes[node].alive {
                 self.disconnect(node);
@@ -73,6 +72,17 @@ impl World {
         }
         let wait = self.random.u64(10..3_000);
         self.after(wait, Event::RedisUp);
+    }
+
+    /// A server gives an account to the other, with all that it knows of it.
+    fn move_account(&mut self) {
+        let accounts: Vec<_> = self.accounts.keys().copied().collect();
+        let account = accounts[self.random.usize(..accounts.len())];
+        let Some(Some(from)) = self.homes.insert(account, None) else { return };
+        self.seen.count("moved");
+        let to = if from == SHARDS[0] { SHARDS[1] } else { SHARDS[0] };
+        let wait = self.random.u64(0..2_000);
+        self.after(wait, Event::Moved(account, to));
     }
 
     fn heal(&mut self) {

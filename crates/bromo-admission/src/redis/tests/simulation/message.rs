@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bromo_rules::id::{AccountId, NodeId};
 
+use super::world::process;
 use crate::ask::Facts;
-use crate::redis::command::{Answer, LeaseId, Process, Script};
+use crate::redis::command::{Answer, LeaseId, Process, Script, Seen};
 use crate::redis::life::Life;
 use crate::redis::node::Sent;
+use crate::redis::slots::ShardId;
 
 /// A script on its way from a node, and what the node does with the answer.
 #[derive(Debug, Clone)]
@@ -15,10 +17,18 @@ pub(super) struct Message {
     pub(super) node: usize,
     /// Of the node's connection.
     pub(super) epoch: u64,
-    pub(super) process: Process,
+    /// Of the servers, and which of them.
+    pub(super) generation: u32,
+    pub(super) shard: ShardId,
     pub(super) account: AccountId,
     pub(super) script: Script,
     pub(super) purpose: Purpose,
+}
+
+impl Message {
+    pub(super) fn process(&self) -> Process {
+        process(self.generation, self.shard)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +59,8 @@ pub(super) enum Event {
     RedisUp,
     NewNode,
     Change(AccountId),
+    /// It has come to this server.
+    Moved(AccountId, ShardId),
     /// Of a node: waits while it is frozen.
     Of(usize, NodeEvent),
     Wake(usize),
@@ -58,6 +70,8 @@ pub(super) enum Event {
 pub(super) enum NodeEvent {
     Tick,
     Connect,
+    /// Where the accounts are.
+    Learn,
     NewCall,
     EndCall(u64),
     /// The socket of a call that was cut is closed.
@@ -67,6 +81,6 @@ pub(super) enum NodeEvent {
     Broken(u64),
     Truth(AccountId, Option<Process>, Vec<NodeId>, Facts),
     Doubt(AccountId, u64, Facts),
-    HeardOfLoss(AccountId),
+    HeardOfLoss(AccountId, Seen),
     Announce(AccountId),
 }

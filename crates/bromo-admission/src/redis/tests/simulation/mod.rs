@@ -116,6 +116,11 @@ fn a_snapshot_that_is_taken_for_the_truth_is_caught() {
 }
 
 #[test]
+fn a_registration_that_was_sent_for_an_earlier_loss_is_caught() {
+    caught(Variant { redis: Broken::AnyRegistration, ..SOUND }, "S1");
+}
+
+#[test]
 fn holds_that_expire_and_are_not_given_back_are_caught() {
     caught(Variant { redis: Broken::HoldsStay, ..SOUND }, "S2");
 }

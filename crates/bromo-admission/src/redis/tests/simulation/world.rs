@@ -18,6 +18,7 @@ use crate::redis::command::{Answer, Command, LeaseId, Outcome, Process, Script};
 use crate::redis::life::Life;
 use crate::redis::links::Via;
 use crate::redis::node::{Effect, Node, Times};
+use crate::redis::slots::{SLOTS, ShardId, SlotMap, slot};
 use crate::redis::tests::model::Model;
 
 /// Faults happen for so long, in ms; then all is well until the end.
@@ -28,6 +29,7 @@ const HISTORY_MAX: usize = 150;
 const ACCOUNTS: u64 = 2;
 const NODES: usize = 3;
 const TICK_MS: u64 = 200;
+pub(super) const SHARDS: [ShardId; 2] = [ShardId(0), ShardId(1)];
 const EPOCH_MS: i64 = 1_760_000_000_000;
 
 pub(super) struct World {
@@ -40,7 +42,10 @@ pub(super) struct World {
     pub(super) redis_up: bool,
     /// Records as they were a while ago.
     pub(super) saved: Model,
-    pub(super) processes: u32,
+    /// How often the servers were started.
+    pub(super) generation: u32,
+    /// Which of two servers has the account; none while it moves.
+    pub(super) homes: BTreeMap<AccountId, Option<ShardId>>,
     redis_rate: f64,
     pub(super) nodes: Vec<SimNode>,
     pub(super) accounts: BTreeMap<AccountId, Truth>,
@@ -64,15 +69,19 @@ pub(super) struct SimNode {
     pub(super) gone_at: Option<u64>,
     pub(super) woke_at: u64,
     pub(super) epoch: u64,
-    pub(super) process: Option<Process>,
+    /// Of the servers that it is connected to.
+    pub(super) generation: Option<u32>,
+    /// Where it believes the accounts to be.
+    map: BTreeMap<AccountId, ShardId>,
     /// Nothing goes through from … to.
     pub(super) cut: (u64, u64),
     /// Everything takes its time until …
     pub(super) slow_until: u64,
     /// … or the answers alone.
     pub(super) slow_answers_until: u64,
-    out_at: u64,
-    in_at: u64,
+    /// By server.
+    out_at: [u64; 2],
+    in_at: [u64; 2],
     inbox: Vec<NodeEvent>,
     cached: BTreeMap<AccountId, Facts>,
     pub(super) calls: BTreeMap<u64, Call>,
@@ -129,6 +138,8 @@ impl Seen {
             "link cut",
             "link slow",
             "answers slow",
+            "moved",
+            "elsewhere",
             "changed",
             "charged",
             "gone",
@@ -138,11 +149,24 @@ impl Seen {
     }
 }
 
+/// Each server has its processes.
+pub(super) fn process(generation: u32, shard: ShardId) -> Process {
+    Process(format!("p{generation}s{}", shard.0).into())
+}
+
+/// As a cluster of two servers with these accounts.
+fn slot_map(map: &BTreeMap<AccountId, ShardId>) -> SlotMap {
+    let mut slots = vec![None; SLOTS];
+    for (account, shard) in map {
+        slots[usize::from(slot(*account))] = Some(*shard);
+    }
+    SlotMap::Slots(slots.into())
+}
+
 impl World {
     pub(super) fn new(seed: u64, variant: Variant) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let process = Process("p1".into());
-        let mut model = Model::new(process.clone(), variant.redis);
+        let mut model = Model::new(variant.redis);
         let mut accounts = BTreeMap::new();
         for number in 0..ACCOUNTS {
             let account = AccountId::from_random(number);
@@ -151,7 +175,7 @@ impl World {
             let command = Command {
                 account,
                 node: NodeId::from_random(0),
-                process: process.clone(),
+                process: process(1, SHARDS[0]),
                 now: None,
                 script: Script::Open(facts),
             };
@@ -169,7 +193,8 @@ impl World {
             events: 0,
             model,
             redis_up: true,
-            processes: 1,
+            generation: 1,
+            homes: accounts.keys().map(|account| (*account, Some(SHARDS[0]))).collect(),
             nodes: Vec::new(),
             accounts,
             pending: BTreeMap::new(),
@@ -243,20 +268,22 @@ impl World {
             _ => Times::DEFAULT,
         };
         let id = NodeId::from_random(place as u64 + 1);
+        let map: BTreeMap<_, _> = self.accounts.keys().map(|account| (*account, SHARDS[0])).collect();
         self.nodes.push(SimNode {
             id,
-            node: Node::new(id, times),
+            node: Node::new(id, times, slot_map(&map)),
             rate: 0.995 + self.random.f64() * 0.01,
             alive: true,
             gone_at: None,
             woke_at: 0,
             epoch: 0,
-            process: None,
+            generation: None,
+            map,
             cut: (0, 0),
             slow_until: 0,
             slow_answers_until: 0,
-            out_at: 0,
-            in_at: 0,
+            out_at: [0; 2],
+            in_at: [0; 2],
             inbox: Vec::new(),
             cached: self.accounts.iter().map(|(account, truth)| (*account, truth.facts)).collect(),
             calls: BTreeMap::new(),
@@ -294,6 +321,7 @@ impl World {
             Event::RedisUp => self.redis_up = true,
             Event::NewNode => self.join(),
             Event::Change(account) => self.change(account),
+            Event::Moved(account, shard) => _ = self.homes.insert(account, Some(shard)),
             Event::Wake(node) => self.wake(node),
             Event::Of(node, event) if !self.nodes[node].alive => drop(event),
             Event::Of(node, event) if self.nodes[node].gone_at.is_some() => {
@@ -325,6 +353,7 @@ impl World {
                 self.node_after(TICK_MS, node, NodeEvent::Tick);
             }
             NodeEvent::Connect => self.connect(node),
+            NodeEvent::Learn => self.learn(node),
             NodeEvent::NewCall => self.new_call(node),
             NodeEvent::EndCall(call) => self.end_call(node, call),
             NodeEvent::Closed(call) => self.closed(node, call),
@@ -357,7 +386,7 @@ impl World {
             NodeEvent::Doubt(account, doubts, facts) => {
                 self.send(node, account, Script::Announce { facts, doubts }, Purpose::Doubt, None);
             }
-            NodeEvent::HeardOfLoss(account) => self.nodes[node].node.heard_of_loss(now, account),
+            NodeEvent::HeardOfLoss(account, made) => self.nodes[node].node.heard_of_loss(now, account, made),
             NodeEvent::Announce(account) => {
                 let facts = self.accounts[&account].facts;
                 let script = Script::Announce { facts, doubts: 0 };
@@ -377,8 +406,9 @@ impl World {
                 }
                 Effect::Truth(account) => {
                     // The store answers a moment later with what was true a moment ago.
-                    let (process, living, facts) =
-                        (self.nodes[node].process.clone(), self.living(), self.accounts[&account].facts);
+                    let asked = &self.nodes[node];
+                    let process = asked.generation.map(|generation| process(generation, asked.map[&account]));
+                    let (living, facts) = (self.living(), self.accounts[&account].facts);
                     let wait = self.random.u64(1..50);
                     self.node_after(wait, node, NodeEvent::Truth(account, process, living, facts));
                 }
@@ -394,18 +424,35 @@ impl World {
 
     fn connect(&mut self, node: usize) {
         if self.redis_up && !self.is_cut(node) {
-            self.nodes[node].process = Some(self.model.process.clone());
-            self.nodes[node].node.renew_soon();
+            self.nodes[node].generation = Some(self.generation);
+            for shard in SHARDS {
+                self.nodes[node].node.renew_soon(shard);
+            }
+            self.learn(node);
         } else {
             let wait = self.random.u64(50..500);
             self.node_after(wait, node, NodeEvent::Connect);
         }
     }
 
+    /// The node hears where the accounts are.
+    fn learn(&mut self, node: usize) {
+        if self.nodes[node].generation.is_none() {
+            return; // It will when it is connected.
+        }
+        let known = &mut self.nodes[node];
+        let before = known.map.clone();
+        known.map.extend(self.homes.iter().filter_map(|(account, home)| Some((*account, (*home)?))));
+        if known.map != before {
+            let map = slot_map(&known.map);
+            known.node.set_map(map);
+        }
+    }
+
     /// The connection is given up; what was sent may still arrive, its answers do not.
     pub(super) fn disconnect(&mut self, node: usize) {
         self.nodes[node].epoch += 1;
-        self.nodes[node].process = None;
+        self.nodes[node].generation = None;
         let lost: Vec<u64> = self
             .pending
             .iter()
@@ -439,29 +486,20 @@ impl World {
     ) {
         self.messages += 1;
         let number = self.messages;
-        let connected =
-            self.nodes[node].process.clone().filter(|here| process.is_none_or(|process| process == here));
-        let Some(connected) = connected else {
-            let message = Message {
-                node,
-                epoch: self.nodes[node].epoch,
-                process: Process("".into()),
-                account,
-                script,
-                purpose,
-            };
-            self.pending.insert(number, message);
-            return self.node_after(0, node, NodeEvent::Broken(number));
-        };
-        let message =
-            Message { node, epoch: self.nodes[node].epoch, process: connected, account, script, purpose };
+        let sender = &self.nodes[node];
+        let (generation, shard) = (sender.generation.unwrap_or(0), sender.map[&account]);
+        let message = Message { node, epoch: sender.epoch, generation, shard, account, script, purpose };
         self.pending.insert(number, message.clone());
+        if generation == 0 || process.is_some_and(|process| *process != message.process()) {
+            return self.node_after(0, node, NodeEvent::Broken(number));
+        }
         self.node_after(self.timeout_ms, node, NodeEvent::TimedOut(number));
         if !self.is_cut(node) {
             // In order on one connection; a later connection may overtake it.
             let delay = self.delay(self.nodes[node].slow_until);
-            let arrives = (self.now + delay).max(self.nodes[node].out_at);
-            self.nodes[node].out_at = arrives;
+            let out_at = &mut self.nodes[node].out_at[shard.0 as usize];
+            *out_at = (self.now + delay).max(*out_at);
+            let arrives = *out_at;
             self.after(arrives - self.now, Event::Arrive(number, Box::new(message)));
         }
     }
@@ -470,22 +508,26 @@ impl World {
         let node = message.node;
         let old = self.nodes[node].epoch != message.epoch;
         // A process that has ended takes nothing; a connection that was given up may have carried it, or not.
-        if !self.redis_up || message.process != self.model.process || (old && self.random.bool()) {
+        if !self.redis_up || message.generation != self.generation || (old && self.random.bool()) {
             return;
         }
         let command = Command {
             account: message.account,
             node: self.nodes[node].id,
-            process: message.process.clone(),
+            process: message.process(),
             now: None,
             script: message.script.clone(),
         };
         let now = self.redis_now();
         let before = self.leases(message.account);
-        let answer = self.model.run(&command, now);
-        self.note(|| {
-            format!("Redis {:?} of node {node}: {:?} -> {answer:?}", message.process, message.script)
-        });
+        let answer = if self.homes[&message.account] == Some(message.shard) {
+            self.model.run(&command, now)
+        } else {
+            let wait = self.random.u64(1..300);
+            self.node_after(wait, node, NodeEvent::Learn);
+            Answer::Elsewhere
+        };
+        self.note(|| format!("{:?} of node {node}: {:?} -> {answer:?}", command.process, message.script));
         self.nodes[node].heard_at = self.now;
         self.check_answer(&message, &before, &answer);
         self.count(&answer);
@@ -493,22 +535,26 @@ impl World {
             for other in 0..self.nodes.len() {
                 if word == 'R' && other != node && self.random.u8(..10) > 0 {
                     let wait = self.random.u64(1..20);
-                    self.node_after(wait, other, NodeEvent::HeardOfLoss(account));
+                    let made = self.model.records[&account].seen();
+                    self.node_after(wait, other, NodeEvent::HeardOfLoss(account, made));
                 }
             }
         }
         if !old && !self.is_cut(node) {
             let slow_until = self.nodes[node].slow_until.max(self.nodes[node].slow_answers_until);
-            let comes = (self.now + self.delay(slow_until)).max(self.nodes[node].in_at);
-            self.nodes[node].in_at = comes;
+            let delay = self.delay(slow_until);
+            let in_at = &mut self.nodes[node].in_at[message.shard.0 as usize];
+            *in_at = (self.now + delay).max(*in_at);
+            let comes = *in_at;
             self.node_after(comes - self.now, node, NodeEvent::Answer(number, answer));
         }
     }
 
     fn count(&mut self, answer: &Answer) {
         self.seen.count(match answer {
+            Answer::Elsewhere => "elsewhere",
             Answer::Stale => "stale",
-            Answer::Lost => "lost",
+            Answer::Lost { .. } => "lost",
             Answer::Opening { .. } => "opening",
             Answer::Doubtful { .. } => "doubtful",
             Answer::Judged { outcome: Outcome::Admitted, .. } => "admitted",
@@ -563,8 +609,8 @@ impl World {
                     }
                 }
                 answer => {
-                    if answer == Some(Answer::Lost) {
-                        self.nodes[node].node.lost(account);
+                    if let Some(Answer::Lost { seen }) = answer {
+                        self.nodes[node].node.lost(account, seen);
                     }
                     self.announce(account, 200);
                 }
@@ -598,7 +644,7 @@ impl World {
             Some(answer) => {
                 machine.refused(now, account, id);
                 match answer {
-                    Answer::Lost => machine.lost(account),
+                    Answer::Lost { seen } => machine.lost(account, seen),
                     Answer::Stale => {
                         let facts = self.accounts[&account].facts;
                         self.nodes[node].cached.insert(account, facts);
