@@ -29,9 +29,9 @@ impl Pages for PostgresStore {
 
     async fn expire_pages(&self, now: Timestamp, count: u32) -> Result<u32, StoreError> {
         // Several nodes may be at it.
-        let sql = "DELETE FROM pages WHERE id IN
-                       (SELECT id FROM pages WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
-                        FOR UPDATE SKIP LOCKED)";
+        let sql = "DELETE FROM pages WHERE id = ANY(ARRAY(
+                       SELECT id FROM pages WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+                       FOR UPDATE SKIP LOCKED))";
         let expired = self.parts.shared.execute(sql, &[&now.millis(), &i64::from(count)]).await?;
         Ok(u32::try_from(expired).unwrap_or(u32::MAX))
     }

@@ -186,12 +186,12 @@ pub(super) async fn take_link(
 pub(super) async fn expire(shared: &Shared, now: Timestamp, count: u32) -> Result<u32, StoreError> {
     let mut deleted = 0;
     for sql in [
-        "DELETE FROM sessions WHERE token IN
-             (SELECT token FROM sessions WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        "DELETE FROM invitations WHERE token IN
-             (SELECT token FROM invitations WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
-        "DELETE FROM links WHERE token IN
-             (SELECT token FROM links WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        "DELETE FROM sessions WHERE token = ANY(ARRAY(
+             SELECT token FROM sessions WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        "DELETE FROM invitations WHERE token = ANY(ARRAY(
+             SELECT token FROM invitations WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        "DELETE FROM links WHERE token = ANY(ARRAY(
+             SELECT token FROM links WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
     ] {
         let some = shared.execute(sql, &[&now.millis(), &i64::from(count - deleted)]).await?;
         deleted += u32::try_from(some).unwrap_or(u32::MAX);
