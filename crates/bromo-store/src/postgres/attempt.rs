@@ -24,9 +24,8 @@ const LOCK: &str = "SELECT seq, id, account, booked_at, delivered_at, attempts, 
 
 const OVER: &str = "SELECT seq, attempts FROM deliveries WHERE seq = ANY($1)";
 
-const PUT_BACK: &str = "UPDATE due d SET node = NULL FROM (
-        SELECT seq FROM due WHERE seq = ANY($1) AND node = $2 ORDER BY seq FOR UPDATE) f
-    WHERE d.seq = f.seq";
+const PUT_BACK: &str = "UPDATE due SET node = NULL WHERE seq = ANY(ARRAY(
+        SELECT seq FROM due WHERE seq = ANY($1) AND node = $2 ORDER BY seq FOR UPDATE))";
 
 /// What this lane writes.
 pub(super) enum Send {

@@ -17,7 +17,7 @@ const ATTEMPTS: &str = "INSERT INTO delivery_attempts (id, seq, at, number, took
 const RETRY: &str = "UPDATE due d SET node = NULL, lane = 1, due_at = r.due_at, attempts = r.attempts,
         round_attempts = r.round_attempts
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) AS r (seq, due_at, attempts, round_attempts)
-    WHERE d.seq = r.seq";
+    WHERE d.seq = ANY(ARRAY[r.seq])";
 
 const CLOSE: &str = "WITH over AS MATERIALIZED (
         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],

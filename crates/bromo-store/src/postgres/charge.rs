@@ -27,7 +27,7 @@ const PAY: &str = "WITH given AS MATERIALIZED (
             balance_granted = a.balance_granted + least(a.balance_plan - t.price, 0), ledger_seq = a.ledger_seq + t.count
         FROM (
             SELECT account, sum(price)::bigint AS price, count(*) AS count FROM given GROUP BY account ORDER BY account) t
-        WHERE a.id = t.account AND a.balance_plan + a.balance_granted >= t.price
+        WHERE a.id = ANY(ARRAY[t.account]) AND a.balance_plan + a.balance_granted >= t.price
         RETURNING a.id, a.balance_plan + a.balance_granted + t.price AS balance, a.ledger_seq - t.count AS seq)
     INSERT INTO ledger (account, seq, kind, amount, balance, request, at)
         SELECT g.account, p.seq + g.number, $5, -g.price, p.balance - g.paid, g.request, g.at

@@ -21,12 +21,11 @@ use crate::tasks::{Back, Claim, Claimed, TaskSeq};
 const CLAIM: &str = "WITH free AS MATERIALIZED (
         SELECT seq FROM queue WHERE seq = ANY($2) AND node IS NULL AND not_before IS NULL
         ORDER BY seq FOR UPDATE SKIP LOCKED),
-    fence AS MATERIALIZED (SELECT nextval('task_fences') AS fence),
     claimed AS (
-        UPDATE queue q SET node = $1, fence = fence.fence, attempts = q.attempts + 1,
-            started_at = coalesce(q.started_at, $3)
-        FROM free, fence WHERE q.seq = free.seq
-        RETURNING q.seq, q.id, q.account, q.priority, q.fence, q.attempts, q.cuts),
+        UPDATE queue SET node = $1, fence = (SELECT nextval('task_fences')), attempts = attempts + 1,
+            started_at = coalesce(started_at, $3)
+        WHERE seq = ANY(ARRAY(SELECT seq FROM free))
+        RETURNING seq, id, account, priority, fence, attempts, cuts),
     counted AS (
         INSERT INTO queue_out AS o (account, priority, claimed, removed)
             SELECT account, priority, count(*), 0 FROM claimed GROUP BY account, priority
@@ -34,18 +33,19 @@ const CLAIM: &str = "WITH free AS MATERIALIZED (
         ON CONFLICT (account, priority) DO UPDATE SET claimed = o.claimed + excluded.claimed)
     SELECT c.seq, c.fence, c.attempts, c.cuts, t.id, t.account, t.key, t.kind, t.endpoint, t.payload,
         t.webhook IS NOT NULL, t.price, t.clusters_max, t.created_at, t.priority
-    FROM claimed c JOIN tasks t ON t.account = c.account AND t.id = c.id";
+    FROM claimed c
+        CROSS JOIN LATERAL (SELECT * FROM tasks WHERE account = c.account AND id = c.id OFFSET 0) t";
 
 const PUT_BACK: &str = "WITH back AS MATERIALIZED (
         SELECT q.seq, b.uncounted, b.cut, b.not_before
-        FROM queue q JOIN unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::int[], $5::bigint[])
-            AS b (seq, fence, uncounted, cut, not_before) ON b.seq = q.seq
-        WHERE q.fence = b.fence AND q.node IS NOT NULL ORDER BY q.seq FOR UPDATE OF q),
+        FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::int[], $5::bigint[])
+            AS b (seq, fence, uncounted, cut, not_before) JOIN queue q ON q.seq = ANY(ARRAY[b.seq])
+        WHERE q.fence = b.fence AND q.node IS NOT NULL ORDER BY b.seq FOR UPDATE OF q),
     put AS (
         UPDATE queue q SET node = NULL, attempts = q.attempts - b.uncounted, cuts = q.cuts + b.cut,
             not_before = b.not_before,
             started_at = CASE WHEN q.attempts - b.uncounted + q.cuts + b.cut > 0 THEN q.started_at END
-        FROM back b WHERE q.seq = b.seq RETURNING q.seq, q.fence, q.account, q.priority),
+        FROM back b WHERE q.seq = ANY(ARRAY[b.seq]) RETURNING q.seq, q.fence, q.account, q.priority),
     counted AS (
         INSERT INTO queue_in AS i (account, priority, tasks, floor)
             SELECT account, priority, count(*), min(seq) FROM put GROUP BY account, priority

@@ -161,6 +161,20 @@ impl Connector {
 /// that was made when a table was small must not read the whole of it once it is large. Nor the whole of what an index
 /// names: a bitmap of it visits every dead row behind a floor each time, where walking the index in order marks it dead once.
 ///
+/// That a statement looks its rows up, and does not walk over an index, is no matter of settings but of how it is written:
+/// where statistics say that a table is nearly empty, both seem to cost the same, and a walk gives an order besides, which is
+/// good for a merge. So no table that grows stands in an ordinary join:
+///
+/// - What is read is looked up in a subquery of its own, `LATERAL (SELECT … WHERE seq = q.seq OFFSET 0)`: behind `OFFSET 0` the
+///   planner knows of no join, and so of no use for an order.
+/// - What is written is found by `seq = ANY(ARRAY(SELECT …))`, or by `seq = ANY(ARRAY[f.seq])` where values of the other side
+///   are needed: an index can look that up, and no order is of use to it.
+/// - A column that another index has too is hidden from that with `+ 0`.
+/// - The first of an order is asked for with `LIMIT 1`, not with `min`.
+///
+/// Walks over an index alone are off, since one that has all columns of a statement needs no reason. The tests in `walks.rs`
+/// see to all of this.
+///
 /// Answers are often just large enough to be compressed, which the server's own method takes longer for than for all the
 /// rest of the row; LZ4, where the server has it, does not.
 fn session(durability: Durability) -> String {
@@ -171,7 +185,7 @@ fn session(durability: Durability) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
          SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
-         SET enable_bitmapscan = off; {commit} SET default_transaction_isolation = 'read committed';
+         SET enable_bitmapscan = off; SET enable_indexonlyscan = off; {commit} SET default_transaction_isolation = 'read committed';
          DO $$ BEGIN
              SET default_toast_compression = 'lz4';
          EXCEPTION WHEN invalid_parameter_value THEN NULL;

@@ -62,7 +62,7 @@ impl Deliveries for PostgresStore {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.wait_for_put_backs().await?;
-        let sql = "SELECT min(due_at + 0) FROM due WHERE node IS NULL";
+        let sql = "SELECT due_at FROM due WHERE node IS NULL ORDER BY due_at + 0 LIMIT 1";
         let row = self.parts.shared.first(sql, &[]).await?;
         row.map_or(Ok(None), |row| rows::instant_if_any(&row, 0))
     }

@@ -34,8 +34,9 @@ const LIST: &str = concat!(
     ", a.number, a.at, a.took_ms, a.status, a.error, substr(a.response, 1, $7)
      FROM looked t",
     delivery_tables!(),
-    " LEFT JOIN delivery_attempts a ON a.seq = t.seq AND a.id = t.id
-         AND a.number = coalesce(d.attempts, o.attempts)
+    " LEFT JOIN LATERAL (
+         SELECT * FROM delivery_attempts
+         WHERE seq = t.seq AND number = coalesce(d.attempts, o.attempts) AND id = t.id OFFSET 0) a ON true
      WHERE (d.seq IS NOT NULL OR o.seq IS NOT NULL)
          AND ($3::smallint IS NULL OR coalesce(o.state, 2) = $3)
          AND ($4::bytea IS NULL OR coalesce(d.host, o.host) = $4
@@ -49,9 +50,10 @@ const END: &str = "SELECT seq FROM tasks WHERE account = $1 AND id < $2 ORDER BY
 const STATES: &str = concat!(
     "SELECT t.id, o.state, ",
     delivery_state_columns!(),
-    " FROM tasks t",
+    " FROM unnest($2::uuid[]) AS w (id)
+      CROSS JOIN LATERAL (SELECT * FROM tasks WHERE account = $1 AND id = w.id OFFSET 0) t",
     delivery_tables!(),
-    " WHERE t.account = $1 AND t.id = ANY($2) AND (d.seq IS NOT NULL OR o.seq IS NOT NULL)"
+    " WHERE d.seq IS NOT NULL OR o.seq IS NOT NULL"
 );
 
 const ATTEMPTS: &str = concat!(
@@ -59,7 +61,7 @@ const ATTEMPTS: &str = concat!(
     delivery_state_columns!(),
     ", a.number, a.at, a.took_ms, a.status, a.error, a.response FROM tasks t",
     delivery_tables!(),
-    " LEFT JOIN delivery_attempts a ON a.seq = t.seq AND a.id = t.id
+    " LEFT JOIN LATERAL (SELECT * FROM delivery_attempts WHERE seq = t.seq AND id = t.id OFFSET 0) a ON true
      WHERE t.account = $1 AND t.id = $2 ORDER BY a.number"
 );
 

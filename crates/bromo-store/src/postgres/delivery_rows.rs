@@ -21,7 +21,8 @@ pub(super) use delivery_state_columns;
 /// What is joined to a table of tasks named `t` for [`delivery_state_columns`].
 macro_rules! delivery_tables {
     () => {
-        " LEFT JOIN due d ON d.seq = t.seq LEFT JOIN deliveries o ON o.seq = t.seq AND o.id = t.id "
+        " LEFT JOIN LATERAL (SELECT * FROM due WHERE seq = t.seq OFFSET 0) d ON true \
+          LEFT JOIN LATERAL (SELECT * FROM deliveries WHERE seq = t.seq AND id = t.id OFFSET 0) o ON true "
     };
 }
 pub(super) use delivery_tables;

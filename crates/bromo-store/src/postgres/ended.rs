@@ -53,7 +53,7 @@ const GIVE_UP: &str = "WITH picked AS MATERIALIZED (
             SELECT seq FROM due WHERE account = w.account AND lane = 1 AND node IS NULL
             ORDER BY booked_at, seq LIMIT w.count FOR UPDATE SKIP LOCKED) d),
     gone AS (
-        DELETE FROM due d USING picked p WHERE d.seq = p.seq
+        DELETE FROM due d USING picked p WHERE d.seq = ANY(ARRAY[p.seq])
         RETURNING d.id, d.seq, d.account, d.booked_at, d.delivered_at, d.attempts, d.host, p.at),
     over AS (INSERT INTO deliveries (id, seq, account, booked_at, delivered_at, ended_at, attempts, state, host)
         SELECT id, seq, account, booked_at, delivered_at, at, attempts + 1, 4, host FROM gone),

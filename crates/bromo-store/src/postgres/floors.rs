@@ -13,9 +13,9 @@ use crate::error::StoreError;
 /// Tasks claimed since a floor was last raised: before that the walk costs less than raising it.
 pub(super) const RAISED_AFTER: u32 = 64;
 
-const LOCK: &str = "SELECT FROM queue_in i JOIN unnest($1::bigint[], $2::smallint[]) AS w (account, priority)
-        ON w.account = i.account AND w.priority = i.priority
-    ORDER BY i.account, i.priority FOR UPDATE OF i";
+const LOCK: &str = "SELECT FROM unnest($1::bigint[], $2::smallint[]) AS w (account, priority)
+        JOIN queue_in i ON i.account = ANY(ARRAY[w.account]) AND i.priority = w.priority
+    ORDER BY w.account, w.priority FOR UPDATE OF i";
 
 /// Where nothing may run, the floor is as high as can be: the next task that comes lowers it.
 const RAISE: &str = "UPDATE queue_in i SET floor = f.first FROM (
@@ -26,8 +26,10 @@ const RAISE: &str = "UPDATE queue_in i SET floor = f.first FROM (
                     AND q.node IS NULL AND q.not_before IS NULL ORDER BY q.seq + 0 LIMIT 1) s),
             9223372036854775807) AS first
         FROM unnest($1::bigint[], $2::smallint[]) AS w (account, priority)
-            JOIN queue_in i ON i.account = w.account AND i.priority = w.priority) f
-    WHERE i.account = f.account AND i.priority = f.priority AND f.first > i.floor";
+            CROSS JOIN LATERAL (
+                SELECT * FROM queue_in WHERE account = w.account AND priority = w.priority OFFSET 0) i
+        OFFSET 0) f
+    WHERE i.account = ANY(ARRAY[f.account]) AND i.priority = f.priority AND f.first > i.floor";
 
 /// Raises these floors.
 pub(super) async fn raise(tx: &Tx<'_>, of: &[(i64, Priority)]) -> Result<(), StoreError> {

@@ -34,7 +34,8 @@ impl Keys for PostgresStore {
             key_columns!(),
             ", ",
             account_columns!(),
-            " FROM keys k JOIN accounts a ON a.id = k.account WHERE k.hash = $1"
+            " FROM keys k CROSS JOIN LATERAL (SELECT * FROM accounts WHERE id = k.account OFFSET 0) a
+              WHERE k.hash = $1"
         );
         let found = self.parts.shared.first(sql, &[&hash.0.as_slice()]).await?;
         found.map(|row| Ok((rows::key(&row)?, rows::account(&row, KEY_COLUMNS)?))).transpose()
@@ -77,7 +78,9 @@ pub(super) async fn is_there(tx: &Tx<'_>, key: &Key) -> Result<bool, StoreError>
 /// Writes a key whose account is there.
 pub(super) async fn insert(tx: &Tx<'_>, key: &Key) -> Result<(), StoreError> {
     let (id, hash) = (key.id.to_i64(), key.hash.0.as_slice());
-    let taken = tx.first("SELECT FROM keys WHERE id = $1 OR hash = $2", &[&id, &hash]).await?;
+    let taken = tx
+        .first("SELECT FROM keys WHERE id = $1 UNION ALL SELECT FROM keys WHERE hash = $2", &[&id, &hash])
+        .await?;
     if taken.is_some() {
         return Err(StoreError::Conflict { what: "key" });
     }

@@ -18,7 +18,7 @@ impl Pages for PostgresStore {
     }
 
     async fn lookup_page(&self, id: RequestId, now: Timestamp) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT html FROM pages WHERE id = $1 AND expires_at > $2";
+        let sql = "SELECT html FROM pages WHERE id = $1 AND expires_at + 0 > $2";
         let found = self.parts.shared.first(sql, &[&rows::uuid(&id), &now.millis()]).await?;
         let page = |row| {
             let bytes = rows::get(&row, 0)?;

@@ -23,7 +23,7 @@ const LOCK: &str = concat!(
 const UPDATE: &str = "UPDATE accounts a
     SET balance_plan = n.plan, balance_granted = n.granted, ledger_seq = n.seq
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS n (id, plan, granted, seq)
-    WHERE a.id = n.id";
+    WHERE a.id = ANY(ARRAY[n.id])";
 
 /// Entries, by columns.
 const INSERT_ENTRIES: &str = "INSERT INTO ledger (account, seq, kind, amount, balance, request, task, at)

@@ -44,17 +44,18 @@ const DEPTH: &str = "SELECT i.priority, i.tasks - coalesce(o.claimed + o.removed
 
 /// Counted ones are few; whether any of them may run now, the queue says.
 const WAITING: &str = "SELECT DISTINCT i.account
-    FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
+    FROM queue_in i LEFT JOIN LATERAL (
+        SELECT * FROM queue_out WHERE account = i.account AND priority = i.priority OFFSET 0) o ON true
     WHERE i.tasks > coalesce(o.claimed + o.removed, 0) AND EXISTS (
         SELECT FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
             SELECT FROM queue WHERE account = i.account AND priority = i.priority AND line = l.line::smallint
                 AND seq + 0 >= i.floor AND node IS NULL AND not_before IS NULL LIMIT 1) f)";
 
-/// Those whose wait is over may stand before the floor.
+/// Those whose wait is over may stand before the floor. In order of `seq + 0`, or `queue_pkey` could be walked over for it.
 const END_WAITS: &str = "WITH over AS MATERIALIZED (
-        SELECT seq, not_before AS until FROM queue WHERE not_before <= $1 ORDER BY seq FOR UPDATE SKIP LOCKED),
+        SELECT seq, not_before AS until FROM queue WHERE not_before <= $1 ORDER BY seq + 0 FOR UPDATE SKIP LOCKED),
     ended AS (
-        UPDATE queue q SET not_before = NULL FROM over WHERE q.seq = over.seq
+        UPDATE queue q SET not_before = NULL FROM over WHERE q.seq = ANY(ARRAY[over.seq])
         RETURNING q.seq, q.account, q.priority, over.until),
     counted AS (
         INSERT INTO queue_in AS i (account, priority, tasks, floor)
@@ -62,7 +63,8 @@ const END_WAITS: &str = "WITH over AS MATERIALIZED (
         ON CONFLICT (account, priority) DO UPDATE SET floor = least(i.floor, excluded.floor))
     SELECT account FROM ended GROUP BY account ORDER BY min(until)";
 
-const NEXT_WAIT: &str = "SELECT min(not_before) FROM queue WHERE not_before IS NOT NULL";
+const NEXT_WAIT: &str =
+    "SELECT not_before FROM queue WHERE not_before IS NOT NULL ORDER BY not_before LIMIT 1";
 
 /// Which lines are asked for. Test tasks ask no endpoint.
 pub(super) fn lines(endpoints: Endpoints) -> Vec<i16> {
@@ -131,14 +133,16 @@ pub(super) async fn end_waits(
     Ok((accounts, next))
 }
 
-/// Those of the task's own priority with the first of them that may run, and how many before it wait for later.
+/// Those of the task's own priority with the first of them that may run, and how many before it wait for later: of all that
+/// wait so, which are fewer than the account's tasks.
 const AHEAD: &str = "SELECT i.priority, i.tasks - coalesce(o.claimed + o.removed, 0),
         (SELECT min(f.seq) FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
             SELECT seq FROM queue WHERE account = $1 AND priority = i.priority AND line = l.line::smallint
                 AND seq + 0 >= i.floor AND node IS NULL AND not_before IS NULL ORDER BY seq + 0 LIMIT 1) f
             WHERE i.priority = $2),
-        (SELECT count(*) FROM (SELECT FROM queue WHERE not_before IS NOT NULL AND account = $1
-            AND priority = $2 AND seq < $3 LIMIT 1000) w)
+        (SELECT count(*) FROM (
+            SELECT FROM (SELECT account, priority, seq FROM queue WHERE not_before IS NOT NULL OFFSET 0) q
+            WHERE account = $1 AND priority = $2 AND seq < $3 LIMIT 1000) w)
     FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
     WHERE i.account = $1 AND i.priority >= $2";
 

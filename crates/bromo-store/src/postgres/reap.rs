@@ -15,8 +15,8 @@ use crate::error::StoreError;
 const TASKS: &str = "WITH found AS MATERIALIZED (
         SELECT seq FROM queue WHERE node = $1 ORDER BY seq FOR UPDATE),
     back AS (
-        UPDATE queue q SET node = NULL, attempts = q.attempts - 1, cuts = q.cuts + 1
-        FROM found f WHERE q.seq = f.seq RETURNING q.seq, q.account, q.priority),
+        UPDATE queue SET node = NULL, attempts = attempts - 1, cuts = cuts + 1
+        WHERE seq = ANY(ARRAY(SELECT seq FROM found)) RETURNING seq, account, priority),
     counted AS (
         INSERT INTO queue_in AS i (account, priority, tasks, floor)
             SELECT account, priority, count(*), min(seq) FROM back GROUP BY account, priority
@@ -29,8 +29,8 @@ const TASKS: &str = "WITH found AS MATERIALIZED (
         ON CONFLICT (account) DO UPDATE SET stopped = o.stopped + excluded.stopped)
     SELECT count(*) FROM back";
 
-const DELIVERIES: &str = "UPDATE due d SET node = NULL FROM (
-        SELECT seq FROM due WHERE node = $1 ORDER BY seq FOR UPDATE) f WHERE d.seq = f.seq";
+const DELIVERIES: &str = "UPDATE due SET node = NULL WHERE seq = ANY(ARRAY(
+        SELECT seq FROM due WHERE node = $1 ORDER BY seq FOR UPDATE))";
 
 /// Nodes whose row somebody deleted by hand.
 const UNKNOWN: &str = "SELECT DISTINCT node FROM (

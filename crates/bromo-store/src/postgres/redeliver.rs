@@ -13,10 +13,11 @@ use super::tx::Tx;
 use crate::deliveries::DeliveryState;
 use crate::error::StoreError;
 
-/// One that is pending becomes due; one that is being sent is left alone.
+/// One that is pending becomes due; one that is being sent is left alone. Not `node IS NULL`, which three indexes have all rows
+/// of.
 const SOONER: &str =
-    "UPDATE due d SET due_at = $3, round_attempts = 0, lane = CASE WHEN attempts = 0 THEN 0 ELSE 1 END
-    FROM tasks t WHERE t.account = $1 AND t.id = $2 AND d.seq = t.seq AND d.node IS NULL";
+    "UPDATE due SET due_at = $3, round_attempts = 0, lane = CASE WHEN attempts = 0 THEN 0 ELSE 1 END
+    WHERE seq = ANY(ARRAY(SELECT seq FROM tasks WHERE account = $1 AND id = $2)) AND num_nulls(node) = 1";
 
 /// The rest of a statement whose `gone` are deliveries that were over.
 macro_rules! book_gone {
@@ -32,8 +33,9 @@ macro_rules! book_gone {
 }
 
 const AGAIN: &str = concat!(
-    "WITH gone AS (DELETE FROM deliveries o USING tasks t
-        WHERE t.account = $1 AND t.id = $2 AND o.seq = t.seq AND o.id = t.id
+    "WITH gone AS (DELETE FROM deliveries o
+        USING (SELECT seq, id FROM tasks WHERE account = $1 AND id = $2 OFFSET 0) t
+        WHERE o.seq = ANY(ARRAY[t.seq]) AND o.id = t.id
         RETURNING o.seq, o.id, o.account, o.booked_at, o.delivered_at, o.attempts, o.host)",
     book_gone!()
 );
@@ -42,7 +44,7 @@ const FAILED: &str = concat!(
     "WITH found AS MATERIALIZED (SELECT seq, id FROM deliveries
         WHERE account = $1 AND booked_at >= $2 AND state = 4 ORDER BY booked_at LIMIT $4
         FOR UPDATE SKIP LOCKED),
-    gone AS (DELETE FROM deliveries o USING found f WHERE o.seq = f.seq AND o.id = f.id
+    gone AS (DELETE FROM deliveries o USING found f WHERE o.seq = ANY(ARRAY[f.seq]) AND o.id = f.id
         RETURNING o.seq, o.id, o.account, o.booked_at, o.delivered_at, o.attempts, o.host)",
     book_gone!()
 );

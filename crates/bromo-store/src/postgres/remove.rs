@@ -18,9 +18,9 @@ macro_rules! delete_gone {
             INSERT INTO queue_out AS o (account, priority, claimed, removed)
                 SELECT account, priority, 0, count(*) FROM gone GROUP BY account, priority ORDER BY account, priority
             ON CONFLICT (account, priority) DO UPDATE SET removed = o.removed + excluded.removed),
-        tasks AS (DELETE FROM tasks t USING gone g WHERE t.account = g.account AND t.id = g.id
+        tasks AS (DELETE FROM tasks t USING gone g WHERE t.account = ANY(ARRAY[g.account]) AND t.id = g.id
             RETURNING t.id, t.key_hash),
-        keys AS (DELETE FROM task_keys k USING tasks t WHERE k.hash = t.key_hash AND k.id = t.id)
+        keys AS (DELETE FROM task_keys k USING tasks t WHERE k.hash = ANY(ARRAY[t.key_hash]) AND k.id = t.id)
         SELECT count(*) FROM gone"
     };
 }
@@ -34,7 +34,7 @@ const DELETE: &str = concat!(
 const CLEAR: &str = concat!(
     "WITH found AS MATERIALIZED (
         SELECT seq FROM queue WHERE account = $1 AND node IS NULL AND seq + 0 <= $2 LIMIT $3 FOR UPDATE SKIP LOCKED),
-    gone AS (DELETE FROM queue q USING found f WHERE q.seq = f.seq RETURNING q.id, q.account, q.priority)",
+    gone AS (DELETE FROM queue WHERE seq = ANY(ARRAY(SELECT seq FROM found)) RETURNING id, account, priority)",
     delete_gone!()
 );
 
@@ -45,18 +45,21 @@ const EXPIRE: &str = "WITH found AS MATERIALIZED (
         ORDER BY e.expires_at, e.id LIMIT $3 FOR UPDATE SKIP LOCKED),
     kept AS MATERIALIZED (
         SELECT f.*, coalesce(CASE WHEN d.seq IS NOT NULL THEN $1 ELSE o.ended_at END + $2, 0) AS until
-        FROM found f LEFT JOIN due d ON d.seq = f.seq LEFT JOIN deliveries o ON o.seq = f.seq AND o.id = f.id),
+        FROM found f LEFT JOIN LATERAL (SELECT * FROM due WHERE seq = f.seq OFFSET 0) d ON true
+            LEFT JOIN LATERAL (SELECT * FROM deliveries WHERE seq = f.seq AND id = f.id OFFSET 0) o ON true),
     longer AS (UPDATE expiries e SET expires_at = k.until FROM kept k
-        WHERE e.expires_at = k.expires_at AND e.id = k.id AND k.until > $1),
+        WHERE e.expires_at = ANY(ARRAY[k.expires_at]) AND e.id = k.id AND k.until > $1),
     over AS (DELETE FROM expiries e USING kept k
-        WHERE e.expires_at = k.expires_at AND e.id = k.id AND k.until <= $1),
-    tasks AS (DELETE FROM tasks t USING kept k WHERE t.account = k.account AND t.id = k.id AND k.until <= $1
-        RETURNING t.id, t.key_hash),
-    keys AS (DELETE FROM task_keys k USING tasks t WHERE k.hash = t.key_hash AND k.id = t.id),
-    rest AS (DELETE FROM results_rest r USING kept k WHERE r.seq = k.seq AND r.id = k.id AND k.until <= $1),
+        WHERE e.expires_at = ANY(ARRAY[k.expires_at]) AND e.id = k.id AND k.until <= $1),
+    tasks AS (DELETE FROM tasks t USING kept k
+        WHERE t.account = ANY(ARRAY[k.account]) AND t.id = k.id AND k.until <= $1 RETURNING t.id, t.key_hash),
+    keys AS (DELETE FROM task_keys k USING tasks t WHERE k.hash = ANY(ARRAY[t.key_hash]) AND k.id = t.id),
+    rest AS (DELETE FROM results_rest r USING kept k
+        WHERE r.seq = ANY(ARRAY[k.seq]) AND r.id = k.id AND k.until <= $1),
     attempts AS (DELETE FROM delivery_attempts_rest a USING kept k
-        WHERE a.seq = k.seq AND a.id = k.id AND k.until <= $1),
-    deliveries AS (DELETE FROM deliveries o USING kept k WHERE o.seq = k.seq AND o.id = k.id AND k.until <= $1)
+        WHERE a.seq = ANY(ARRAY[k.seq]) AND a.id = k.id AND k.until <= $1),
+    deliveries AS (DELETE FROM deliveries o USING kept k
+        WHERE o.seq = ANY(ARRAY[k.seq]) AND o.id = k.id AND k.until <= $1)
     SELECT count(*) FROM found";
 
 /// The last task that was accepted, of whoever.

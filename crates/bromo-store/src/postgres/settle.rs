@@ -30,13 +30,13 @@ const LOCK_TASKS: &str =
 const LOCK_PAYERS: &str = concat!(
     "SELECT ",
     account_columns!(),
-    " FROM accounts a WHERE a.id IN (SELECT account FROM queue WHERE seq = ANY($1))
+    " FROM accounts a WHERE a.id = ANY(ARRAY(SELECT account FROM queue WHERE seq = ANY($1)))
       ORDER BY a.id FOR NO KEY UPDATE"
 );
 
 const PENDING: &str = "SELECT o.account, o.booked - coalesce(d.closed, 0)
-    FROM queue_over o LEFT JOIN due_over d ON d.account = o.account
-    WHERE o.account IN (SELECT account FROM queue WHERE seq = ANY($1) AND host IS NOT NULL)";
+    FROM queue_over o LEFT JOIN LATERAL (SELECT * FROM due_over WHERE account = o.account OFFSET 0) d ON true
+    WHERE o.account = ANY(ARRAY(SELECT account FROM queue WHERE seq = ANY($1) AND host IS NOT NULL))";
 
 const ENDED_BEFORE: &str =
     "SELECT seq, fence, short, paid_balance, paid_seq FROM results WHERE seq = ANY($1)";

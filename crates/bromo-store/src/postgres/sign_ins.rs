@@ -30,7 +30,7 @@ macro_rules! invitation_columns {
 
 /// The invitation, if it is good then.
 pub(super) const INVITATION: &str =
-    concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE token = $1 AND expires_at > $2");
+    concat!("SELECT ", invitation_columns!(), " FROM invitations WHERE token = $1 AND expires_at + 0 > $2");
 
 /// Writes a session of a member who is there; `replaces` ends.
 pub(super) async fn create_session(
@@ -65,8 +65,9 @@ pub(super) async fn lookup_session(
         member_columns!(),
         ", ",
         account_columns!(),
-        " FROM sessions s JOIN members m ON m.id = s.member JOIN accounts a ON a.id = m.account
-          WHERE s.token = $1 AND s.expires_at > $2"
+        " FROM sessions s CROSS JOIN LATERAL (SELECT * FROM members WHERE id = s.member OFFSET 0) m
+              CROSS JOIN LATERAL (SELECT * FROM accounts WHERE id = m.account OFFSET 0) a
+          WHERE s.token = $1 AND s.expires_at + 0 > $2"
     );
     let found = shared.first(sql, &[&token.0.as_slice(), &now.millis()]).await?;
     let read = |row: Row| {
@@ -139,7 +140,7 @@ pub(super) async fn list_invitations(
     let sql = concat!(
         "SELECT ",
         invitation_columns!(),
-        " FROM invitations WHERE account = $1 AND expires_at > $2 ORDER BY created_at, email COLLATE \"C\""
+        " FROM invitations WHERE account = $1 AND expires_at + 0 > $2 ORDER BY created_at, email COLLATE \"C\""
     );
     let found = shared.query(sql, &[&account.to_i64(), &now.millis()]).await?;
     found.iter().map(invitation).collect()

@@ -31,15 +31,15 @@ const TAKE: &str = concat!(
             SELECT seq FROM due WHERE lane = w.lane AND account = w.account AND host = w.host AND due_at <= w.now
                 AND node IS NULL
             ORDER BY due_at, seq LIMIT w.count FOR UPDATE SKIP LOCKED) d),
-    d AS (UPDATE due u SET node = $1 FROM found f WHERE u.seq = f.seq
+    d AS (UPDATE due u SET node = $1 FROM found f WHERE u.seq = ANY(ARRAY[f.seq])
         RETURNING u.seq, u.id, u.account, u.due_at, u.host, u.attempts, u.round_attempts, f.job)
     SELECT ",
     task_columns!(),
     ", r.response, d.host, d.attempts, d.round_attempts, s.current, s.previous, s.previous_until, d.seq, d.job
-    FROM d JOIN tasks t ON t.account = d.account AND t.id = d.id
-        JOIN results r ON r.seq = d.seq AND r.id = d.id
+    FROM d CROSS JOIN LATERAL (SELECT * FROM tasks WHERE account = d.account AND id = d.id OFFSET 0) t
+        CROSS JOIN LATERAL (SELECT * FROM results WHERE seq = d.seq AND id = d.id OFFSET 0) r
         LEFT JOIN queue q ON false
-        LEFT JOIN webhook_secrets s ON s.account = d.account
+        LEFT JOIN LATERAL (SELECT * FROM webhook_secrets WHERE account = d.account OFFSET 0) s ON true
     ORDER BY d.due_at, d.seq"
 );
 

@@ -30,10 +30,10 @@ const BY_KEY: &str = concat!(
     task_columns!(),
     ", t.seq, r.response, ",
     delivery_state_columns!(),
-    " FROM task_keys k JOIN tasks t ON t.account = $1 AND t.id = k.id",
+    " FROM tasks t",
     task_tables!(),
     delivery_tables!(),
-    " WHERE k.hash = $2"
+    " WHERE t.account = $1 AND t.id = (SELECT id FROM task_keys WHERE hash = $2)"
 );
 
 /// Ids ascend as tasks come.

@@ -26,7 +26,8 @@ pub(super) use task_columns;
 /// What is joined to a table of tasks named `t` for [`task_columns`]. The id says which partition, the number where.
 macro_rules! task_tables {
     () => {
-        " LEFT JOIN queue q ON q.seq = t.seq LEFT JOIN results r ON r.seq = t.seq AND r.id = t.id "
+        " LEFT JOIN LATERAL (SELECT * FROM queue WHERE seq = t.seq OFFSET 0) q ON true \
+          LEFT JOIN LATERAL (SELECT * FROM results WHERE seq = t.seq AND id = t.id OFFSET 0) r ON true "
     };
 }
 pub(super) use task_tables;

@@ -8,6 +8,7 @@ use bromo_testbed::{Database, Postgres};
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
+use self::walks::Watched;
 use super::{PostgresSettings, PostgresStore, open_postgres};
 use crate::contract::{Outcome, newcomer};
 use crate::{Accounts, Books, Store};
@@ -20,20 +21,27 @@ mod plans;
 mod strays;
 mod tasks;
 mod tls;
+pub(super) mod walks;
 
 /// Whatever is waited for is there by then, or never comes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn with_books(test: impl AsyncFnOnce(&dyn Books) -> Outcome) {
     let database = Postgres::shared().database().unwrap();
+    walks::write_down(&database);
     let store = open(&database).await;
+    let watched = Watched::begin(&database).await;
     test(&store).await.unwrap();
+    watched.end().await;
 }
 
 async fn with_store(test: impl AsyncFnOnce(&dyn Store) -> Outcome) {
     let database = Postgres::shared().database().unwrap();
+    walks::write_down(&database);
     let store = open(&database).await;
+    let watched = Watched::begin(&database).await;
     test(&store).await.unwrap();
+    watched.end().await;
 }
 
 mod contract {

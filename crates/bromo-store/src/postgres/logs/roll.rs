@@ -111,9 +111,12 @@ impl Written {
             levels.push(*level);
             starts.push(*start);
         }
+        // Compared as rows, they are found by the account: `rollups_by_start` would find those of all accounts.
         let sql = "SELECT r.account, r.level, r.start, r.data
                    FROM unnest($1::bigint[], $2::smallint[], $3::bigint[]) AS n (account, level, start)
-                   JOIN rollups r ON (r.account, r.level, r.start) = (n.account, n.level, n.start)";
+                   CROSS JOIN LATERAL (
+                       SELECT * FROM rollups WHERE (account, level, start)
+                           BETWEEN (n.account, n.level, n.start) AND (n.account, n.level, n.start) OFFSET 0) r";
         let known = tx.query(sql, &[&accounts, &levels, &starts]).await?;
         let mut grown = 0;
         for row in &known {

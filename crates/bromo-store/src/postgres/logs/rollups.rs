@@ -33,8 +33,10 @@ pub(super) async fn rollups(
     let mut waiting = counter.steps();
     let mut wide = Wide::new(span.from, width);
     let (account, level) = (account.to_i64(), column_of(level));
+    // Compared as rows, they are found by the account: `rollups_by_start` would find those of all accounts.
     let sql = "SELECT start, data FROM rollups
-               WHERE account = $1 AND level = $2 AND start >= $3 AND start < $4 ORDER BY start DESC LIMIT $5";
+               WHERE (account, level, start) >= ($1, $2, $3) AND (account, level, start) < ($1, $2, $4)
+               ORDER BY account DESC, level DESC, start DESC LIMIT $5";
     let mut before = span.until;
     loop {
         let found = tx.query(sql, &[&account, &level, &span.from, &before, &STEPS_AT_ONCE]).await?;

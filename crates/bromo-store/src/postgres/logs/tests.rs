@@ -11,14 +11,18 @@ use super::{DAY_BITS, PostgresLogs, open_postgres_logs};
 use crate::contract::logs::{keep, line};
 use crate::contract::{NOW, Outcome};
 use crate::postgres::PostgresSettings;
+use crate::postgres::tests::walks::{self, Watched};
 use crate::{LogFilter, Logs};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 async fn with_logs(test: impl AsyncFnOnce(&dyn Logs) -> Outcome) {
     let database = Postgres::shared().database().unwrap();
+    walks::write_down(&database);
     let logs = open(&database).await;
+    let watched = Watched::begin(&database).await;
     test(&logs).await.unwrap();
+    watched.end().await;
 }
 
 mod contract {

@@ -124,8 +124,12 @@ async fn oldest_counted(tx: &Tx<'_>) -> Result<i64, StoreError> {
 
 /// Fine steps that begin before this are not kept: so long before the newest.
 async fn oldest_fine(tx: &Tx<'_>) -> Result<i64, StoreError> {
-    let newest =
-        one(tx, "SELECT max(start) FROM rollups WHERE level = $1", &[&column_of(Level::Fine)]).await?;
+    let newest = one(
+        tx,
+        "SELECT start FROM rollups WHERE level = $1 ORDER BY start DESC LIMIT 1",
+        &[&column_of(Level::Fine)],
+    )
+    .await?;
     let keep = Level::Fine.keep().map_or(i64::MAX, millis);
     Ok(newest.map_or(i64::MIN, |newest| newest.saturating_sub(keep)))
 }
@@ -133,7 +137,8 @@ async fn oldest_fine(tx: &Tx<'_>) -> Result<i64, StoreError> {
 /// Deletes the oldest steps before `before`; says whether there may be more of them.
 async fn delete_starts(tx: &Tx<'_>, level: Level, before: i64) -> Result<bool, StoreError> {
     let number = column_of(level);
-    let oldest = one(tx, "SELECT min(start) FROM rollups WHERE level = $1", &[&number]).await?;
+    let oldest =
+        one(tx, "SELECT start FROM rollups WHERE level = $1 ORDER BY start LIMIT 1", &[&number]).await?;
     let Some(oldest) = oldest.filter(|oldest| *oldest < before) else { return Ok(false) };
     let until = before.min(oldest.saturating_add(STEP_STARTS_MAX * millis(level.step())));
     let sql = "WITH gone AS

@@ -13,24 +13,26 @@ use crate::numbers;
 use crate::postgres::lane::Answers;
 use crate::postgres::link::{Rows, call};
 use crate::postgres::rows::get;
-use crate::postgres::task_rows;
+use crate::postgres::task_rows::{self, task_tables};
 use crate::postgres::tx::Tx;
 use crate::tasks::{KeyTaken, Submitted};
 
 const WAITING: &str = "SELECT i.account, i.priority, i.tasks - coalesce(o.claimed + o.removed, 0)
-    FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
+    FROM queue_in i LEFT JOIN LATERAL (
+        SELECT * FROM queue_out WHERE account = i.account AND priority = i.priority OFFSET 0) o ON true
     WHERE i.account = ANY($1)";
 
-const KEYS: &str =
+const KEYS: &str = concat!(
     "SELECT k.hash, k.id, CASE WHEN q.seq IS NULL THEN r.state WHEN q.node IS NULL THEN 2 ELSE 3 END
     FROM unnest($1::uuid[], $2::bigint[]) AS w (hash, account)
-    JOIN task_keys k ON k.hash = w.hash
-    LEFT JOIN tasks t ON t.account = w.account AND t.id = k.id
-    LEFT JOIN queue q ON q.seq = t.seq
-    LEFT JOIN results r ON r.seq = t.seq AND r.id = t.id";
+    CROSS JOIN LATERAL (SELECT * FROM task_keys WHERE hash = w.hash OFFSET 0) k
+    LEFT JOIN LATERAL (SELECT * FROM tasks WHERE account = w.account AND id = k.id OFFSET 0) t ON true",
+    task_tables!()
+);
 
 /// Of a job that failed once: it may have met ids that are taken.
-const IDS: &str = "SELECT id FROM tasks WHERE account = $1 AND id = ANY($2)";
+const IDS: &str = "SELECT t.id FROM unnest($2::uuid[]) AS w (id)
+    CROSS JOIN LATERAL (SELECT id FROM tasks WHERE account = $1 AND id = w.id OFFSET 0) t";
 
 const INSERT: &str = concat!(
     "WITH new AS MATERIALIZED (SELECT nextval('task_seqs') AS seq, g.* FROM unnest(",
