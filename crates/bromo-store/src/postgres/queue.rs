@@ -133,15 +133,15 @@ pub(super) async fn end_waits(
     Ok((accounts, next))
 }
 
-/// Those of the task's own priority with the first of them that may run, and how many before it wait for later: of all that
-/// wait so, which are fewer than the account's tasks.
+/// Those of the task's own priority with the first of them that may run, and how many before it wait for later: of the first
+/// that wait so, whoever's they are, so that no account's tasks make this slow for another.
 const AHEAD: &str = "SELECT i.priority, i.tasks - coalesce(o.claimed + o.removed, 0),
         (SELECT min(f.seq) FROM generate_series(0, 8) AS l (line) CROSS JOIN LATERAL (
             SELECT seq FROM queue WHERE account = $1 AND priority = i.priority AND line = l.line::smallint
                 AND seq + 0 >= i.floor AND node IS NULL AND not_before IS NULL ORDER BY seq + 0 LIMIT 1) f
             WHERE i.priority = $2),
         (SELECT count(*) FROM (
-            SELECT FROM (SELECT account, priority, seq FROM queue WHERE not_before IS NOT NULL OFFSET 0) q
+            SELECT FROM (SELECT account, priority, seq FROM queue WHERE not_before IS NOT NULL LIMIT 10000) q
             WHERE account = $1 AND priority = $2 AND seq < $3 LIMIT 1000) w)
     FROM queue_in i LEFT JOIN queue_out o ON o.account = i.account AND o.priority = i.priority
     WHERE i.account = $1 AND i.priority >= $2";

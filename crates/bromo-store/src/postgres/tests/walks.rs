@@ -43,7 +43,7 @@ const MEANT: [(&str, &str); 21] = [
     ("queue", "SELECT DISTINCT node"),
     ("due", "SELECT DISTINCT node"),
     // Tasks that wait for another attempt have an index of their own, and are counted up to a bound.
-    ("queue", "WHERE not_before IS NOT NULL OFFSET 0"),
+    ("queue", "WHERE not_before IS NOT NULL LIMIT 10000"),
     // One, which its request has found.
     ("texts", "WHERE request = $1 AND account = $2"),
     // Few, and an operator looks at all of them.

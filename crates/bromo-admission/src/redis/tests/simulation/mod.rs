@@ -3,9 +3,11 @@
 //! The nodes run the program's own state machine ([`Node`]), Redis is the model that the conformance test holds to the
 //! scripts. A run is nothing but its seed. The variants at the end are broken on purpose, and must be caught.
 
+mod calls;
 mod check;
 mod fault;
 mod message;
+mod network;
 mod world;
 
 use super::model::Broken;

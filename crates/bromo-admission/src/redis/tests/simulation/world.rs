@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bromo_rules::credit::Credits;
-use bromo_rules::id::{AccountId, KeyId, NodeId};
+use bromo_rules::id::{AccountId, NodeId};
 use bromo_rules::time::Timestamp;
-use bromo_rules::window::Limit;
 
 use super::message::{Event, Message, NodeEvent, Purpose};
 use super::{NodeBroken, Variant};
-use crate::RouteIndex;
 use crate::ask::Facts;
-use crate::permit::Settled;
 use crate::redis::clock::Boot;
 use crate::redis::command::{Answer, Command, LeaseId, Outcome, Process, Script};
 use crate::redis::life::Life;
-use crate::redis::links::Via;
 use crate::redis::node::{Effect, Node, Times};
 use crate::redis::slots::{SLOTS, ShardId, SlotMap, slot};
 use crate::redis::tests::model::Model;
@@ -26,7 +22,7 @@ const TROUBLE_MS: u64 = 45_000;
 const CALM_MS: u64 = 40_000;
 /// Events of a history.
 const HISTORY_MAX: usize = 150;
-const ACCOUNTS: u64 = 2;
+pub(super) const ACCOUNTS: u64 = 2;
 const NODES: usize = 3;
 const TICK_MS: u64 = 200;
 pub(super) const SHARDS: [ShardId; 2] = [ShardId(0), ShardId(1)];
@@ -34,7 +30,7 @@ const EPOCH_MS: i64 = 1_760_000_000_000;
 
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
-    variant: Variant,
+    pub(super) variant: Variant,
     pub(super) now: u64,
     queue: BTreeMap<(u64, u64), Event>,
     events: u64,
@@ -49,9 +45,9 @@ pub(super) struct World {
     redis_rate: f64,
     pub(super) nodes: Vec<SimNode>,
     pub(super) accounts: BTreeMap<AccountId, Truth>,
-    pending: BTreeMap<u64, Message>,
-    messages: u64,
-    timeout_ms: u64,
+    pub(super) pending: BTreeMap<u64, Message>,
+    pub(super) messages: u64,
+    pub(super) timeout_ms: u64,
     pub(super) seen: Seen,
     pub(super) violation: Option<String>,
     /// The limit that was in force when a lease was admitted.
@@ -72,7 +68,7 @@ pub(super) struct SimNode {
     /// Of the servers that it is connected to.
     pub(super) generation: Option<u32>,
     /// Where it believes the accounts to be.
-    map: BTreeMap<AccountId, ShardId>,
+    pub(super) map: BTreeMap<AccountId, ShardId>,
     /// Nothing goes through from … to.
     pub(super) cut: (u64, u64),
     /// Everything takes its time until …
@@ -80,10 +76,10 @@ pub(super) struct SimNode {
     /// … or the answers alone.
     pub(super) slow_answers_until: u64,
     /// By server.
-    out_at: [u64; 2],
-    in_at: [u64; 2],
+    pub(super) out_at: [u64; 2],
+    pub(super) in_at: [u64; 2],
     inbox: Vec<NodeEvent>,
-    cached: BTreeMap<AccountId, Facts>,
+    pub(super) cached: BTreeMap<AccountId, Facts>,
     pub(super) calls: BTreeMap<u64, Call>,
     /// When Redis last ran a script of it.
     pub(super) heard_at: u64,
@@ -95,7 +91,7 @@ pub(super) struct Call {
     pub(super) life: Arc<Life>,
     /// The limit that was in force when it was admitted.
     pub(super) limit: u32,
-    cut: bool,
+    pub(super) cut: bool,
 }
 
 /// What the store says of an account.
@@ -155,7 +151,7 @@ pub(super) fn process(generation: u32, shard: ShardId) -> Process {
 }
 
 /// As a cluster of two servers with these accounts.
-fn slot_map(map: &BTreeMap<AccountId, ShardId>) -> SlotMap {
+pub(super) fn slot_map(map: &BTreeMap<AccountId, ShardId>) -> SlotMap {
     let mut slots = vec![None; SLOTS];
     for (account, shard) in map {
         slots[usize::from(slot(*account))] = Some(*shard);
@@ -237,7 +233,7 @@ impl World {
         self.run()
     }
 
-    fn note(&mut self, what: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(history) = &mut self.history {
             if history.len() == HISTORY_MAX {
@@ -256,7 +252,7 @@ impl World {
         self.queue.insert((self.now + ms, self.events), event);
     }
 
-    fn node_after(&mut self, ms: u64, node: usize, event: NodeEvent) {
+    pub(super) fn node_after(&mut self, ms: u64, node: usize, event: NodeEvent) {
         self.after(ms, Event::Of(node, event));
     }
 
@@ -422,135 +418,7 @@ impl World {
         self.nodes.iter().filter(lives).map(|node| node.id).collect()
     }
 
-    fn connect(&mut self, node: usize) {
-        if self.redis_up && !self.is_cut(node) {
-            self.nodes[node].generation = Some(self.generation);
-            for shard in SHARDS {
-                self.nodes[node].node.renew_soon(shard);
-            }
-            self.learn(node);
-        } else {
-            let wait = self.random.u64(50..500);
-            self.node_after(wait, node, NodeEvent::Connect);
-        }
-    }
-
-    /// The node hears where the accounts are.
-    fn learn(&mut self, node: usize) {
-        if self.nodes[node].generation.is_none() {
-            return; // It will when it is connected.
-        }
-        let known = &mut self.nodes[node];
-        let before = known.map.clone();
-        known.map.extend(self.homes.iter().filter_map(|(account, home)| Some((*account, (*home)?))));
-        if known.map != before {
-            let map = slot_map(&known.map);
-            known.node.set_map(map);
-        }
-    }
-
-    /// The connection is given up; what was sent may still arrive, its answers do not.
-    pub(super) fn disconnect(&mut self, node: usize) {
-        self.nodes[node].epoch += 1;
-        self.nodes[node].generation = None;
-        let lost: Vec<u64> = self
-            .pending
-            .iter()
-            .filter(|(_, message)| message.node == node)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in lost {
-            self.node_after(0, node, NodeEvent::Broken(number));
-        }
-        let wait = self.random.u64(50..300);
-        self.node_after(wait, node, NodeEvent::Connect);
-    }
-
-    fn delay(&mut self, slow_until: u64) -> u64 {
-        let most = if self.now < slow_until { 9_000 } else { 8 };
-        self.random.u64(1..most)
-    }
-
-    fn is_cut(&self, node: usize) -> bool {
-        let (from, to) = self.nodes[node].cut;
-        (from..to).contains(&self.now)
-    }
-
-    fn send(
-        &mut self,
-        node: usize,
-        account: AccountId,
-        script: Script,
-        purpose: Purpose,
-        process: Option<&Process>,
-    ) {
-        self.messages += 1;
-        let number = self.messages;
-        let sender = &self.nodes[node];
-        let (generation, shard) = (sender.generation.unwrap_or(0), sender.map[&account]);
-        let message = Message { node, epoch: sender.epoch, generation, shard, account, script, purpose };
-        self.pending.insert(number, message.clone());
-        if generation == 0 || process.is_some_and(|process| *process != message.process()) {
-            return self.node_after(0, node, NodeEvent::Broken(number));
-        }
-        self.node_after(self.timeout_ms, node, NodeEvent::TimedOut(number));
-        if !self.is_cut(node) {
-            // In order on one connection; a later connection may overtake it.
-            let delay = self.delay(self.nodes[node].slow_until);
-            let out_at = &mut self.nodes[node].out_at[shard.0 as usize];
-            *out_at = (self.now + delay).max(*out_at);
-            let arrives = *out_at;
-            self.after(arrives - self.now, Event::Arrive(number, Box::new(message)));
-        }
-    }
-
-    fn arrive(&mut self, number: u64, message: Message) {
-        let node = message.node;
-        let old = self.nodes[node].epoch != message.epoch;
-        // A process that has ended takes nothing; a connection that was given up may have carried it, or not.
-        if !self.redis_up || message.generation != self.generation || (old && self.random.bool()) {
-            return;
-        }
-        let command = Command {
-            account: message.account,
-            node: self.nodes[node].id,
-            process: message.process(),
-            now: None,
-            script: message.script.clone(),
-        };
-        let now = self.redis_now();
-        let before = self.leases(message.account);
-        let answer = if self.homes[&message.account] == Some(message.shard) {
-            self.model.run(&command, now)
-        } else {
-            let wait = self.random.u64(1..300);
-            self.node_after(wait, node, NodeEvent::Learn);
-            Answer::Elsewhere
-        };
-        self.note(|| format!("{:?} of node {node}: {:?} -> {answer:?}", command.process, message.script));
-        self.nodes[node].heard_at = self.now;
-        self.check_answer(&message, &before, &answer);
-        self.count(&answer);
-        for (_, word, account) in std::mem::take(&mut self.model.published) {
-            for other in 0..self.nodes.len() {
-                if word == 'R' && other != node && self.random.u8(..10) > 0 {
-                    let wait = self.random.u64(1..20);
-                    let made = self.model.records[&account].seen();
-                    self.node_after(wait, other, NodeEvent::HeardOfLoss(account, made));
-                }
-            }
-        }
-        if !old && !self.is_cut(node) {
-            let slow_until = self.nodes[node].slow_until.max(self.nodes[node].slow_answers_until);
-            let delay = self.delay(slow_until);
-            let in_at = &mut self.nodes[node].in_at[message.shard.0 as usize];
-            *in_at = (self.now + delay).max(*in_at);
-            let comes = *in_at;
-            self.node_after(comes - self.now, node, NodeEvent::Answer(number, answer));
-        }
-    }
-
-    fn count(&mut self, answer: &Answer) {
+    pub(super) fn count(&mut self, answer: &Answer) {
         self.seen.count(match answer {
             Answer::Elsewhere => "elsewhere",
             Answer::Stale => "stale",
@@ -563,149 +431,6 @@ impl World {
             Answer::Renewed { gone, .. } if !gone.is_empty() => "gone",
             _ => return,
         });
-    }
-
-    fn new_call(&mut self, node: usize) {
-        if self.is_trouble() {
-            let wait = self.random.u64(1..600);
-            self.node_after(wait, node, NodeEvent::NewCall);
-        } else {
-            return;
-        }
-        let account = AccountId::from_random(self.random.u64(..ACCOUNTS));
-        let (hold, now) = (Credits::new(self.random.i64(0..6)), self.boot(node));
-        let Some(asked) = self.nodes[node].node.ask(now, account, hold, 3_000, Via::default()) else {
-            return;
-        };
-        let facts = self.nodes[node].cached[&account];
-        let script = Script::Admit {
-            facts,
-            key: KeyId::from_random(1),
-            route: RouteIndex::new(0),
-            rate: Limit { requests: 1_000_000 },
-            lease: Some(asked.lease),
-        };
-        self.send(node, account, script, Purpose::Ask { id: asked.lease.id, life: asked.life }, None);
-    }
-
-    fn answered(&mut self, node: usize, message: Message, answer: Option<Answer>) {
-        let (now, account) = (self.boot(node), message.account);
-        match message.purpose {
-            Purpose::Ask { id, life } => self.ask_answered(node, account, id, life, answer),
-            Purpose::Node(mut sent) => {
-                if self.variant.node == NodeBroken::CountsFromReceipt {
-                    sent.at = now;
-                }
-                self.nodes[node].node.answered(now, &sent, answer.as_ref());
-            }
-            Purpose::Release { id, charged } => {
-                self.nodes[node].node.release_answered(now, account, id, charged, answer.as_ref());
-            }
-            Purpose::Change { version } => match answer {
-                Some(Answer::Done { .. }) => {
-                    let truth = self.accounts.get_mut(&account).expect("it is there");
-                    if truth.facts.version == version {
-                        truth.before = None;
-                    }
-                }
-                answer => {
-                    if let Some(Answer::Lost { seen }) = answer {
-                        self.nodes[node].node.lost(account, seen);
-                    }
-                    self.announce(account, 200);
-                }
-            },
-            Purpose::Doubt => {}
-        }
-    }
-
-    fn ask_answered(
-        &mut self,
-        node: usize,
-        account: AccountId,
-        id: LeaseId,
-        life: Arc<Life>,
-        answer: Option<Answer>,
-    ) {
-        let now = self.boot(node);
-        let machine = &mut self.nodes[node].node;
-        match answer {
-            Some(Answer::Judged { outcome: Outcome::Admitted, .. }) => {
-                if machine.granted(now, account, id) {
-                    let limit = self.decided.remove(&id).unwrap_or(0);
-                    let call = Call { account, id, life, limit, cut: false };
-                    self.nodes[node].calls.insert(id.number, call);
-                    self.check_running(account);
-                    let most = if self.random.u8(..4) == 0 { 25_000 } else { 1_500 };
-                    let wait = self.random.u64(1..most);
-                    self.node_after(wait, node, NodeEvent::EndCall(id.number));
-                }
-            }
-            Some(answer) => {
-                machine.refused(now, account, id);
-                match answer {
-                    Answer::Lost { seen } => machine.lost(account, seen),
-                    Answer::Stale => {
-                        let facts = self.accounts[&account].facts;
-                        self.nodes[node].cached.insert(account, facts);
-                    }
-                    Answer::Doubtful { doubts } => {
-                        let facts = self.accounts[&account].facts;
-                        self.node_after(5, node, NodeEvent::Doubt(account, doubts, facts));
-                    }
-                    _ => {}
-                }
-            }
-            None => machine.unknown(now, account, id),
-        }
-    }
-
-    /// Calls whose lease has ended lose their sockets, which takes a moment.
-    fn cut(&mut self, node: usize) {
-        let now = self.boot(node);
-        let ended: Vec<u64> = self.nodes[node]
-            .calls
-            .iter()
-            .filter(|(_, call)| !call.cut && !call.life.is_live(now))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in ended {
-            self.nodes[node].calls.get_mut(&number).expect("it is there").cut = true;
-            self.seen.count("cut");
-            let wait = self.random.u64(1..200);
-            self.node_after(wait, node, NodeEvent::Closed(number));
-        }
-    }
-
-    fn closed(&mut self, node: usize, number: u64) {
-        if let Some(call) = self.nodes[node].calls.remove(&number) {
-            self.give_back(node, &call, None);
-        }
-    }
-
-    fn end_call(&mut self, node: usize, number: u64) {
-        let now = self.boot(node);
-        let Some(call) = self.nodes[node].calls.remove(&number) else { return };
-        let price = Credits::new(self.random.i64(0..=call.id.hold.get()));
-        let mut settled = None;
-        if !call.cut && call.life.is_live(now) && price > Credits::ZERO {
-            let facts = &mut self.accounts.get_mut(&call.account).expect("it is there").facts;
-            facts.balance = facts.balance - price;
-            facts.ledger_seq += 1;
-            settled = Some(Settled { balance: facts.balance, ledger_seq: facts.ledger_seq });
-            self.seen.count("charged");
-            if facts.balance < Credits::ZERO {
-                self.violation = Some("M1: a charge is not covered".to_owned());
-            }
-        }
-        self.give_back(node, &call, settled);
-    }
-
-    fn give_back(&mut self, node: usize, call: &Call, settled: Option<Settled>) {
-        self.nodes[node].node.leave(call.account, call.id, settled);
-        let script = Script::Release { leases: vec![call.id], settled };
-        let purpose = Purpose::Release { id: call.id, charged: settled.is_some() };
-        self.send(node, call.account, script, purpose, None);
     }
 
     /// Another plan and a grant: committed, then announced until that has returned.
@@ -728,7 +453,7 @@ impl World {
     }
 
     /// Some node that runs does it.
-    fn announce(&mut self, account: AccountId, wait: u64) {
+    pub(super) fn announce(&mut self, account: AccountId, wait: u64) {
         let running: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.nodes[*node].alive && self.nodes[*node].gone_at.is_none())
             .collect();
