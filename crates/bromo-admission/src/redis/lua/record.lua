@@ -19,8 +19,9 @@
 -- vouches for it all, and when the record was made, which no other of the account has. A record of another process came
 -- out of a snapshot, a replica or another server of a cluster and may lack leases, so it counts as lost.
 --
--- Answers are numbers, eight bytes each. They begin with 0, or 1: the ask is stale, 2: the record is lost, which was
--- made then (0 without one), 3: the account opens in so many ms and was made then, 4: holds expired so often, and what they were charged may not be known here.
+-- Answers are numbers, eight bytes each. They begin with 0, or 1: the ask is stale, 2: the record is lost, which was made
+-- then (0 without one), 3: the account opens in so many ms, its record was made then, 4: holds expired so often, and what
+-- they were charged may not be known here.
 
 local KEY
 local LEASE_MS = 10000

@@ -3,8 +3,8 @@
 --
 -- Who registers says when the record was made that it saw. For an account may come back to a server that it left, and
 -- what was sent there before lacks what has begun since.
--- Said: when that was, 0 if there was none; version, slots, balance, place in the ledger, from the store, or false from a node that only heard of it; the nodes
--- that live; the leases; the hold and the usual duration in ms of each.
+-- Said: when that was, 0 if there was none; version, slots, balance, place in the ledger, from the store, or false from a
+-- node that only heard of it; the nodes that live; the leases; the hold and the usual duration in ms of each.
 -- Answers 0, woke, ms until the account opens, then the places (from 0) of leases that are gone.
 
 local seen, new_version, new_slots, new_balance, new_seq, living, ids, holds, usual_ms = ...
