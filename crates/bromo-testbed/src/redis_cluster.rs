@@ -97,7 +97,10 @@ impl RedisCluster {
                 let info = server.command(&["CLUSTER", "INFO"])?;
                 let replicates = place < self.primaries
                     || server.command(&["INFO", "replication"])?.contains("master_link_status:up");
-                let agrees = info.contains("cluster_state:ok") && info.contains(&known);
+                let says = |what: &str| info.contains(what);
+                // Who has which slots is told after who is there.
+                let agrees =
+                    says("cluster_state:ok") && says(&known) && says("cluster_slots_assigned:16384\r");
                 Ok((agrees && replicates).then_some(()))
             })?;
         }

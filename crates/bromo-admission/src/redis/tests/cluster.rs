@@ -203,7 +203,7 @@ fn any_server_of_a_cluster_may_be_named_in_the_settings_also_a_replica() {
 }
 
 #[test]
-fn what_a_node_or_a_script_tells_is_heard_at_every_server() {
+fn what_a_node_tells_at_one_server_is_heard_at_another() {
     block_on(async {
         let installation = Installation::at(shared().url());
         let nodes = [installation.node(1).await, installation.node(2).await, installation.node(3).await];
